@@ -1,0 +1,29 @@
+"""What a machine can do: ops, programs, passes, backends and the verification suite.
+
+| module | what lives there |
+|---|---|
+| `spec` | `Spec`: shape and dtype |
+| `math`, `expression`, `scalars` | mathematics written once: functions of arrays, symbols and values |
+| `program`, `ops`, `autodiff` | programs, the ops they are made of, their gradients |
+| `passes` | rewriting: decompose, fold constants, remove dead code, fuse, plan memory |
+| `backend`, `registry` | what a backend is, which there are |
+| `reference`, `numpy_backend` | the executable specification |
+| `cpu` | the CPU backend: native kernels, Numba, NumPy |
+| `philox` | counter-based random numbers |
+| `verify` | the suite that proves a backend |
+"""
+
+from __future__ import annotations
+
+from .autodiff import gradients
+from .backend import Backend, Capabilities, Executable, Memory, PlanReport
+from .errors import BackendError, CortexError, DescriptionError, NotDifferentiable, ShapeError
+from .program import Op, Program, Value
+from .registry import availability, get_backend, use_backend
+from .spec import Spec
+
+__all__ = [
+    "Backend", "BackendError", "Capabilities", "CortexError", "DescriptionError", "Executable", "Memory",
+    "NotDifferentiable", "Op", "PlanReport", "Program", "ShapeError", "Spec", "Value", "availability", "get_backend",
+    "gradients", "use_backend",
+]  # fmt: skip

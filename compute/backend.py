@@ -1,0 +1,111 @@
+"""What a backend is: the whole interface between a program and a machine.
+
+A backend compiles a `Program` once and returns an `Executable`; nothing else crosses. Third parties register one under
+the entry point group `cortex.backends`; nothing here changes for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from .program import Program
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend can do, as values: nothing is discovered by an exception halfway through a run."""
+
+    dtypes: tuple[str, ...]
+    graph_capture: bool = False
+    deterministic: bool = True
+    threads: int = 1
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One step of a compiled program: what runs, for which layer, and who provides it."""
+
+    op: str
+    label: str
+    provider: str
+    outputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """What a compiled program occupies (exact bytes by kind) and how each of its steps runs."""
+
+    backend: str
+    bytes: Mapping[str, int]
+    steps: tuple[StepReport, ...]
+    unplanned_bytes: int = 0  # what activations would take without sharing memory
+
+    @property
+    def total(self) -> int:
+        """Bytes of everything together."""
+        return sum(self.bytes.values())
+
+    def providers(self) -> dict[str, int]:
+        """Return how many steps each provider runs."""
+        count: dict[str, int] = {}
+        for step in self.steps:
+            count[step.provider] = count.get(step.provider, 0) + 1
+        return count
+
+    def __str__(self) -> str:
+        lines = [f"{self.backend}: {self.total:,} bytes"]
+        lines += [f"  {kind:<12} {size:>14,}" for kind, size in self.bytes.items()]
+        if self.unplanned_bytes:
+            lines.append(f"  activations reduced from {self.unplanned_bytes:,} bytes by sharing memory")
+        width = max((len(s.provider) for s in self.steps), default=0)
+        for i, s in enumerate(self.steps):
+            lines.append(f"  {i:>3} {s.provider:<{width}} {s.op}" + (f"  [{s.label}]" if s.label else ""))
+        return "\n".join(lines)
+
+
+class Memory(Protocol):
+    """Named persistent buffers of one backend; executables compiled with the same memory share state by name."""
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the buffers held."""
+        ...
+
+
+@runtime_checkable
+class Executable(Protocol):
+    """A compiled program; it owns its plan and shares parameter memory with its siblings."""
+
+    memory: Memory
+    report: PlanReport
+
+    def write(self, name: str, array: Any) -> None:
+        """Copy a host array into an input, state or view; shape and dtype must fit."""
+        ...
+
+    def run(self) -> None:
+        """Run once: one call, no allocation, no synchronisation."""
+        ...
+
+    def read(self, name: str) -> np.ndarray:
+        """Return a copy of an output, input, state or view; the only place that waits for a device."""
+        ...
+
+
+class Backend(Protocol):
+    """A machine that runs programs."""
+
+    name: str
+    capabilities: Capabilities
+
+    def compile(self, program: Program, memory: Memory | None = None) -> Executable:
+        """Plan and compile a program; state whose name is in `memory` already is shared, not cleared.
+
+        Raises:
+            BackendError: the program needs what the capabilities exclude, or state differs from that in `memory`.
+        """
+        ...

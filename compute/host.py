@@ -1,0 +1,95 @@
+"""What backends on the host share: named buffers, and checked reading and writing of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .errors import BackendError, ShapeError, near
+from .program import Program, View
+from .spec import Spec
+
+
+def aligned(spec: Spec) -> np.ndarray:
+    """Return a zeroed array at an address that is a multiple of 64, with 64 spare bytes behind it."""
+    raw = np.zeros(spec.bytes + 128, np.uint8)
+    offset = -raw.ctypes.data % 64
+    return raw[offset : offset + spec.bytes].view(spec.dtype).reshape(spec.shape)
+
+
+class HostMemory:
+    """Named persistent arrays; programs compiled with one memory share them by name."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, np.ndarray] = {}
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the buffers held."""
+        return tuple(self.arrays)
+
+    def require(self, name: str, spec: Spec) -> np.ndarray:
+        """Return the array `name`, made of zeros where there is none yet.
+
+        Raises:
+            BackendError: it exists with another shape or dtype.
+        """
+        found = self.arrays.get(name)
+        if found is None:
+            found = self.arrays[name] = aligned(spec)
+        elif found.shape != spec.shape or found.dtype.name != spec.dtype:
+            raise BackendError(
+                f"state {name!r}: the program expects {spec}, the shared memory holds "
+                f"{Spec(found.shape, found.dtype.name)}; compile with a memory of its own"
+            )
+        return found
+
+
+class HostBuffers:
+    """The arrays of one executable by name, with checks worded for people."""
+
+    def __init__(self, program: Program, memory: HostMemory, make: Callable[[Spec], np.ndarray] = aligned) -> None:
+        self.state = {n: memory.require(n, v.spec) for n, v in program.state.items()}
+        self.inputs = {n: make(v.spec) for n, v in program.inputs.items()}
+        self.outputs: dict[str, np.ndarray] = {}
+        self.views = {n: self._view(v) for n, v in program.views.items()}
+
+    def _view(self, view: View) -> np.ndarray:
+        size = Spec(view.shape).size
+        return self.state[view.state][view.offset : view.offset + size].reshape(view.shape)
+
+    def write(self, name: str, array: Any) -> None:
+        """Copy `array` into the input, state or view `name`.
+
+        Raises:
+            ShapeError: unknown name, another shape, or a dtype that would lose more than precision.
+        """
+        target = self._find(name, self.inputs, self.state, self.views)
+        given = np.asarray(array)
+        if given.shape != target.shape:
+            raise ShapeError(f"write {name!r}: expected shape {target.shape}, given {given.shape}")
+        loses = not np.can_cast(given.dtype, target.dtype, "same_kind")
+        if loses and not (given.dtype.kind in "iu" and target.dtype.kind in "iu") and given.dtype.kind != "b":
+            raise ShapeError(f"write {name!r}: expected dtype {target.dtype}, given {given.dtype}; convert it first")
+        if given.dtype != target.dtype and given.dtype.kind in "iu" and target.dtype.kind in "iu" and given.size:
+            limits = np.iinfo(target.dtype)
+            low, high = int(given.min()), int(given.max())
+            if low < limits.min or high > limits.max:
+                raise ShapeError(f"write {name!r}: values {low}..{high} do not fit into {target.dtype}")
+        np.copyto(target, given, casting="unsafe")
+
+    def read(self, name: str) -> np.ndarray:
+        """Return a copy of the output, state, view or input `name`.
+
+        Raises:
+            ShapeError: there is nothing of that name.
+        """
+        return self._find(name, self.outputs, self.state, self.views, self.inputs).copy()
+
+    @staticmethod
+    def _find(name: str, *groups: dict[str, np.ndarray]) -> np.ndarray:
+        for group in groups:
+            if name in group:
+                return group[name]
+        raise ShapeError(f"nothing is named {name!r} here{near(name, [n for g in groups for n in g])}")

@@ -1,0 +1,73 @@
+"""The NumPy backend: the executable specification. Obvious, not fast, no planning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .backend import Capabilities, Memory, PlanReport, StepReport
+from .errors import BackendError
+from .host import HostBuffers, HostMemory
+from .program import Program, Value
+from .reference import run_steps
+
+
+class NumpyExecutable:
+    """A program run step by step with NumPy; float32 and float64 alike."""
+
+    def __init__(self, program: Program, memory: HostMemory) -> None:
+        self.program, self.memory = program, memory
+        self._buffers = HostBuffers(program, memory)
+        self.write, self.read = self._buffers.write, self._buffers.read
+        for name, value in program.outputs.items():
+            self._buffers.outputs[name] = np.zeros(value.shape, value.dtype)
+        values = [o for s in program.steps for o in s.outputs]
+        self.report = PlanReport(
+            "numpy",
+            {
+                "inputs": sum(v.spec.bytes for v in program.inputs.values()),
+                "state": sum(v.spec.bytes for v in program.state.values()),
+                "constants": sum(v.spec.bytes for v in program.constants),
+                "activations": sum(v.spec.bytes for v in values),
+            },
+            tuple(
+                StepReport(type(s.op).__name__, s.label, "numpy", tuple(str(o.spec) for o in s.outputs))
+                for s in program.steps
+            ),
+        )
+
+    def run(self) -> None:
+        """Run once; updates take effect after every step has read the old state."""
+        program, buffers = self.program, self._buffers
+        place: dict[Value, Any] = dict(program.constants)
+        place |= {v: buffers.inputs[n] for n, v in program.inputs.items()}
+        place |= {v: buffers.state[n] for n, v in program.state.items()}
+        run_steps(program, place)
+        for name, value in program.outputs.items():
+            buffers.outputs[name] = np.array(place[value])
+        fresh = {name: np.array(place[value]) for name, value in program.updates.items()}
+        for name, array in fresh.items():
+            buffers.state[name][...] = array
+
+
+class NumpyBackend:
+    """Every op in plain NumPy."""
+
+    name = "numpy"
+    capabilities = Capabilities(("float32", "float64"), notes={"numpy": np.__version__})
+
+    def compile(self, program: Program, memory: Memory | None = None) -> NumpyExecutable:
+        """Return an executable that interprets the program as it is.
+
+        Raises:
+            BackendError: the memory is another backend's, or its state differs in shape or dtype.
+        """
+        if memory is not None and not isinstance(memory, HostMemory):
+            raise BackendError(f"numpy: expected a memory of a host backend, given {type(memory).__name__}")
+        return NumpyExecutable(program, memory if memory is not None else HostMemory())
+
+
+def available() -> tuple[bool, str]:
+    """Return that NumPy always works."""
+    return True, f"NumPy {np.__version__}"

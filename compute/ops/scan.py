@@ -1,0 +1,120 @@
+"""`Scan`: a body program applied along a sequence, with carried state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import ShapeError
+from ..program import Op, Program, Value
+from ..spec import Spec
+
+
+@dataclass(frozen=True, eq=False)
+class Scan(Op):
+    """Apply `body` at each of `length` positions of the leading axis (from the last to the first if `reverse`).
+
+    The body has inputs in the order carried, sequence elements, constants, and outputs in the order carried, results
+    (their names do not matter). Inputs of the op: initial carries; sequences [length, ...]; constants. Outputs: final
+    carries; stacked results [length, ...]; stacked carries as they were *before* each position (what the gradient
+    needs; free where nobody reads them).
+    """
+
+    body: Program
+    length: int
+    carries: int
+    sequences: int
+    reverse: bool = False
+
+    @property
+    def results(self) -> int:
+        """Number of stacked results."""
+        return len(self.body.outputs) - self.carries
+
+    def infer(self, *inputs: Spec) -> tuple[Spec, ...]:
+        """Carries keep their spec; results gain the leading axis."""
+        expected = [v.spec for v in self.body.inputs.values()]
+        last = self.carries + self.sequences
+        given = [
+            Spec(s.shape[1:], s.dtype) if self.carries <= i < last and s.rank else s for i, s in enumerate(inputs)
+        ]
+        lengths = [s.shape[:1] for s in inputs[self.carries : last]]
+        if given != expected or any(n != (self.length,) for n in lengths):
+            raise ShapeError(
+                f"Scan of length {self.length}: the body takes {', '.join(map(str, expected))} per position, "
+                f"given {', '.join(map(str, inputs))}"
+            )
+        out = [v.spec for v in self.body.outputs.values()]
+        for i in range(self.carries):
+            if out[i] != expected[i]:
+                raise ShapeError(f"Scan: carry {i} enters the body as {expected[i]} and leaves it as {out[i]}")
+        stacked = [Spec((self.length, *s.shape), s.dtype) for s in (*out[self.carries :], *expected[: self.carries])]
+        return (*out[: self.carries], *stacked)
+
+    def gradient(
+        self, build: Program, inputs: Sequence[Value], outputs: Sequence[Value], cotangents: Sequence[Value | None]
+    ) -> Sequence[Value | None]:
+        """A scan the other way over the pulled-back body; gradients of constants are carried sums."""
+        from .map import filled
+
+        n, m, c = self.carries, self.sequences, len(inputs) - self.carries - self.sequences
+        if any(t is not None for t in cotangents[n + self.results :]):
+            raise ShapeError("Scan: the stacked carries are for the gradient; derive from stacked results instead")
+        body, slots = _pulled_back(self)
+
+        def seed(k: int, spec: Spec) -> Value:
+            given = cotangents[k]
+            return given if given is not None else filled(build, 0, spec.shape, spec.dtype)
+
+        floats = [v.spec.is_float for v in inputs]
+        carried = [seed(k, outputs[k].spec) for k in range(n) if floats[k]]
+        sums = [filled(build, 0, v.shape, v.dtype) for v in inputs[n + m :] if v.spec.is_float]
+        results = [seed(n + k, outputs[n + k].spec) for k in range(self.results) if outputs[n + k].spec.is_float]
+        before = outputs[n + self.results :]
+        op = Scan(body, self.length, len(carried) + len(sums), len(results) + n + m, not self.reverse)
+        flat = build.apply(op, *carried, *sums, *results, *before, *inputs[n : n + m], *inputs[n + m :])
+        produced = flat if isinstance(flat, tuple) else (flat,)
+        gradients: list[Value | None] = [None] * (n + m + c)
+        for slot, value in zip(slots, produced, strict=False):
+            gradients[slot] = value
+        return gradients
+
+
+def _pulled_back(scan: Scan) -> tuple[Program, list[int]]:
+    """Return the body of the backward scan and, for each of its outputs, the input of `scan` that it belongs to."""
+    from ..autodiff import pull_back
+    from ..program import Value as _Value
+    from .map import filled
+
+    n, m = scan.carries, scan.sequences
+    old_in, old_out = list(scan.body.inputs.values()), list(scan.body.outputs.values())
+    new = Program(random_count=scan.body.random_count)
+    floats = [i for i, v in enumerate(old_in) if v.spec.is_float]
+    d_carry = {i: new.input(f"d_carry{i}", old_in[i].shape, old_in[i].dtype) for i in floats if i < n}
+    sums = {i: new.input(f"sum{i}", old_in[i].shape, old_in[i].dtype) for i in floats if i >= n + m}
+    d_out = {
+        k: new.input(f"d_result{k}", v.shape, v.dtype)
+        for k, v in enumerate(old_out) if k >= n and v.spec.is_float
+    }  # fmt: skip
+    place = {v: new.input(f"in{i}", v.shape, v.dtype) for i, v in enumerate(old_in)}
+    for value, data in scan.body.constants.items():
+        place[value] = new.constant(data)
+    start = len(new.steps)
+    for step in scan.body.steps:
+        result = new.apply(step.op, *(place[v] for v in step.inputs))
+        results: tuple[_Value, ...] = result if isinstance(result, tuple) else (result,)
+        place.update(zip(step.outputs, results, strict=True))
+    seeds: dict[Value, Value] = {}
+    for k, c in {**d_carry, **d_out}.items():
+        target = place[old_out[k]]
+        seeds[target] = seeds[target] + c if target in seeds else c
+    wrt = [place[old_in[i]] for i in floats]
+    gradients = dict(zip(floats, pull_back(new, seeds, wrt, start), strict=True))
+
+    def zero(i: int) -> Value:
+        return gradients[i] or filled(new, 0, old_in[i].shape, old_in[i].dtype)
+
+    slots = [i for i in floats if i < n] + [i for i in floats if i >= n + m] + [i for i in floats if n <= i < n + m]
+    for i in slots:
+        new.output(f"out{i}", sums[i] + zero(i) if i in sums else zero(i))
+    return new, slots

@@ -1,0 +1,105 @@
+#include "executor.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <new>
+#include <stdexcept>
+#include <utility>
+
+#include "pool.h"
+
+namespace cortex {
+namespace {
+
+constexpr int64_t ALIGNMENT = 64;  // a cache line: the scratch of two threads shares none
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+struct Executor::Running {
+  std::atomic<bool>& flag;
+  explicit Running(std::atomic<bool>& running) : flag(running) {
+    if (flag.exchange(true, std::memory_order_acquire))
+      throw std::runtime_error(
+          "this executor is running, in another thread or around this callback: wait for the end of that run before "
+          "you run or change it, or build a second executor");
+  }
+  ~Running() { flag.store(false, std::memory_order_release); }
+};
+
+void Executor::Free::operator()(void* block) const { std::free(block); }
+
+void Executor::reserve_scratch(int threads, int64_t size) {
+  if (threads <= int(scratch_.size()) && size <= scratch_size_) return;
+  if (size > scratch_size_) {
+    scratch_.clear();
+    scratch_size_ = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+  }
+  while (int(scratch_.size()) < threads) {
+    void* block = scratch_size_ ? std::aligned_alloc(ALIGNMENT, size_t(scratch_size_)) : nullptr;
+    if (scratch_size_ && !block) {
+      scratch_.clear();
+      scratch_size_ = 0;
+      throw std::bad_alloc();
+    }
+    scratch_.emplace_back(block);
+  }
+}
+
+int64_t Executor::add(Instruction instruction) {
+  Running running(running_);
+  reserve_scratch(num_threads(), instruction.scratch);
+  instructions_.push_back(std::move(instruction));
+  return int64_t(instructions_.size()) - 1;
+}
+
+void Executor::set_buffer(int64_t instruction, int64_t operand, void* address) {
+  Running running(running_);
+  const int64_t count = int64_t(instructions_.size());
+  if (instruction < 0 || instruction >= count)
+    throw std::out_of_range("set_buffer: no instruction " + std::to_string(instruction) + ", there are " +
+                            std::to_string(count));
+  Instruction& target = instructions_[size_t(instruction)];
+  const int64_t operands = int64_t(target.buffers.size());
+  if (operand < 0 || operand >= operands)
+    throw std::out_of_range("set_buffer: instruction " + std::to_string(instruction) + " (" + target.name +
+                            ") has no operand " + std::to_string(operand) + ", it has " + std::to_string(operands));
+  target.buffers[size_t(operand)] = address;
+}
+
+struct Executor::Part {
+  const Instruction& instruction;
+  const std::vector<Block>& scratch;
+};
+
+void Executor::run_part(const void* part, int thread, int64_t start, int64_t stop) {
+  const Instruction& one = static_cast<const Part*>(part)->instruction;
+  void* const* buffers = one.buffers.data();
+  if (one.function) return one.function(buffers, one.integers.data(), one.reals.data(), start, stop);
+  void* scratch = static_cast<const Part*>(part)->scratch[size_t(thread)].get();
+  one.kernel({buffers, one.integers.data(), one.reals.data(), scratch}, start, stop);
+}
+
+void Executor::run(double* seconds) {
+  Running running(running_);
+  const int threads = num_threads();
+  reserve_scratch(threads, scratch_size_);
+  double last = seconds ? now() : 0;
+  for (const Instruction& instruction : instructions_) {
+    if (instruction.callback) {
+      instruction.callback(instruction.context);
+    } else {
+      const Part part{instruction, scratch_};
+      parallel(run_part, &part, instruction.units, instruction.grain, threads);
+    }
+    if (!seconds) continue;
+    const double time = now();
+    *seconds++ = time - last;
+    last = time;
+  }
+}
+
+}  // namespace cortex

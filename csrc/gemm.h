@@ -1,0 +1,187 @@
+// The two register-tile kernels under matrix products and convolutions.
+//
+// outer_product: C[rows][columns] = sum over k of A[rows][k] B[k][columns]. Columns are the vector dimension; an
+//   element of A is broadcast against 1 to 8 vectors of B. 14 x 2 accumulators of 32 registers (AVX-512, NEON), 6 x 2
+//   of 16 (AVX2, SSE2); tiles of few rows take more vectors, so that enough sums are under way to hide the latency.
+// inner_product: C[rows][columns] = sum over k of A[rows][k] B[columns][k], both read along k. The vector dimension is
+//   the sum itself: nothing is packed or transposed, at the price of one horizontal sum per element of C.
+#pragma once
+#include "plans.h"
+#include "simd.h"
+
+namespace cortex::CORTEX_ISA {
+
+constexpr bool WIDE = REGISTERS == 32;
+constexpr int TILE_ROWS = WIDE ? 14 : 6;
+constexpr int TILE_ELEMENTS = (WIDE ? 28 : 12) * VECTOR_BYTES / 4;  // most elements of a tile, float
+constexpr int DOT_ROWS = WIDE ? 5 : 3, DOT_COLUMNS = WIDE ? 5 : 4;
+
+// Vectors in a tile of so many rows: accumulators + vectors of B + one broadcast must fit the registers.
+constexpr int tile_vectors(int rows) { return rows <= (WIDE ? 2 : 1) ? 8 : rows <= (WIDE ? 6 : 2) ? 4 : 2; }
+
+template <class T> CORTEX_INLINE Vec<T> activate(Vec<T> x, int64_t kind, T slope) {
+  if (kind == ACTIVATION_NONE) return x;
+  const Vec<T> negative = kind == ACTIVATION_RELU ? Vec<T>{} : x * broadcast(slope);
+  return select<T>(x < Vec<T>{}, negative, x);  // a NaN stays
+}
+
+// Where element k of the sum lies in A and in B, relative to the tile's base addresses.
+struct Step {
+  int32_t a, b;
+};
+
+template <class T> struct Tile {
+  const T* a;
+  int64_t a_row, a_k;   // A[i][k] = a[i * a_row + k * a_k], or a[i * a_row + steps[k].a]
+  const T* b;
+  int64_t b_k;          // B[k][j] = b[k * b_k + j], or b[steps[k].b + j]
+  const Step* steps;
+  int64_t depth;
+  T* c;
+  int64_t c_row;
+  bool accumulate;
+  const T *row_bias, *column_bias;  // or nullptr
+  int64_t activation;
+  T slope;
+};
+
+template <class T, int ROWS, int VECTORS, bool STEPS> static void outer_product(const Tile<T>& tile) {
+  const Tile<T> p = tile;  // a local copy: the stores to c cannot alias it
+  constexpr int L = LANES<T>;
+  Vec<T> sum[ROWS][VECTORS] = {};
+  if (p.accumulate)
+    for (int i = 0; i < ROWS; i++)
+      for (int v = 0; v < VECTORS; v++) sum[i][v] = load(p.c + i * p.c_row + v * L);
+  if (p.row_bias)
+    for (int i = 0; i < ROWS; i++)
+      for (int v = 0; v < VECTORS; v++) sum[i][v] += broadcast(p.row_bias[i]);
+  if (p.column_bias)
+    for (int i = 0; i < ROWS; i++)
+      for (int v = 0; v < VECTORS; v++) sum[i][v] += load(p.column_bias + v * L);
+  const T *a = p.a, *b = p.b;
+  for (int64_t k = 0; k < p.depth; k++) {
+    const T* ak = STEPS ? p.a + p.steps[k].a : a;
+    const T* bk = STEPS ? p.b + p.steps[k].b : b;
+    Vec<T> bv[VECTORS];
+#pragma GCC unroll 8
+    for (int v = 0; v < VECTORS; v++) bv[v] = load(bk + v * L);
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; i++) {
+      const Vec<T> x = broadcast(ak[i * p.a_row]);
+#pragma GCC unroll 8
+      for (int v = 0; v < VECTORS; v++) sum[i][v] += x * bv[v];
+    }
+    a += p.a_k;
+    b += p.b_k;
+  }
+  if (p.activation == ACTIVATION_NONE)
+    for (int i = 0; i < ROWS; i++)
+      for (int v = 0; v < VECTORS; v++) store(p.c + i * p.c_row + v * L, sum[i][v]);
+  else
+    for (int i = 0; i < ROWS; i++)
+      for (int v = 0; v < VECTORS; v++)
+        store(p.c + i * p.c_row + v * L, activate<T>(sum[i][v], p.activation, p.slope));
+}
+
+template <class T, bool STEPS, int ROWS = TILE_ROWS> CORTEX_INLINE
+void outer_product(int rows, int vectors, const Tile<T>& tile) {
+  if constexpr (ROWS > 1)
+    if (rows < ROWS) return outer_product<T, STEPS, ROWS - 1>(rows, vectors, tile);
+  if constexpr (tile_vectors(ROWS) >= 8)
+    if (vectors == 8) return outer_product<T, ROWS, 8, STEPS>(tile);
+  if constexpr (tile_vectors(ROWS) >= 4)
+    if (vectors == 4) return outer_product<T, ROWS, 4, STEPS>(tile);
+  if (vectors == 2) return outer_product<T, ROWS, 2, STEPS>(tile);
+  outer_product<T, ROWS, 1, STEPS>(tile);
+}
+
+// One tile of any number of columns up to the full width. B must be readable to the end of the last vector; C is not:
+// a tile that ends inside a vector goes through a buffer of its own.
+template <class T, bool STEPS> static void run_tile(int rows, int64_t columns, const Tile<T>& tile) {
+  constexpr int L = LANES<T>;
+  int vectors = 1;
+  while (vectors * L < columns) vectors *= 2;
+  if (vectors * L == columns) return outer_product<T, STEPS>(rows, vectors, tile);
+  alignas(64) T edge[TILE_ELEMENTS], bias[8 * L];
+  const int64_t pitch = vectors * L;
+  Tile<T> inner = tile;
+  inner.c = edge;
+  inner.c_row = pitch;
+  if (tile.accumulate)
+    for (int i = 0; i < rows; i++)
+      for (int64_t j = 0; j < pitch; j += L)
+        store(edge + i * pitch + j, load_part(tile.c + i * tile.c_row + j, larger(0, smaller(L, columns - j))));
+  if (tile.column_bias) {
+    for (int64_t j = 0; j < pitch; j += L)
+      store(bias + j, load_part(tile.column_bias + j, larger(0, smaller(L, columns - j))));
+    inner.column_bias = bias;
+  }
+  outer_product<T, STEPS>(rows, vectors, inner);
+  for (int i = 0; i < rows; i++)
+    for (int64_t j = 0; j < columns; j += L)
+      store_part(tile.c + i * tile.c_row + j, load(edge + i * pitch + j), smaller(L, columns - j));
+}
+
+// ---------------------------------------------------------------- inner products
+
+struct Segment {
+  int64_t a, b, length;  // a stretch of the sum: where it starts in the rows of A and of B
+};
+
+template <class T> struct Dot {
+  const T* a;
+  int64_t a_row;
+  const T* b;
+  const int64_t* b_row;  // offset of each row of B
+  const Segment* segments;
+  int64_t count;
+};
+
+template <class T, int ROWS, int COLUMNS> static void inner_product(const Dot<T>& dot, T* out, int64_t out_row) {
+  const Dot<T> p = dot;
+  constexpr int L = LANES<T>;
+  Vec<T> sum[ROWS][COLUMNS] = {};
+  for (int64_t s = 0; s < p.count; s++) {
+    const T *a[ROWS], *b[COLUMNS];
+#pragma GCC unroll 8
+    for (int i = 0; i < ROWS; i++) a[i] = p.a + i * p.a_row + p.segments[s].a;
+#pragma GCC unroll 8
+    for (int j = 0; j < COLUMNS; j++) b[j] = p.b + p.b_row[j] + p.segments[s].b;
+    const int64_t length = p.segments[s].length, whole = length / L * L;
+    for (int64_t k = 0; k < whole; k += L) {
+      Vec<T> x[ROWS];
+#pragma GCC unroll 8
+      for (int i = 0; i < ROWS; i++) x[i] = load(a[i] + k);
+#pragma GCC unroll 8
+      for (int j = 0; j < COLUMNS; j++) {
+        const Vec<T> y = load(b[j] + k);
+#pragma GCC unroll 8
+        for (int i = 0; i < ROWS; i++) sum[i][j] += x[i] * y;
+      }
+    }
+    if (whole < length) {
+      Vec<T> x[ROWS];
+#pragma GCC unroll 8
+      for (int i = 0; i < ROWS; i++) x[i] = load_part(a[i] + whole, length - whole);
+#pragma GCC unroll 8
+      for (int j = 0; j < COLUMNS; j++) {
+        const Vec<T> y = load_part(b[j] + whole, length - whole);
+#pragma GCC unroll 8
+        for (int i = 0; i < ROWS; i++) sum[i][j] += x[i] * y;
+      }
+    }
+  }
+  for (int i = 0; i < ROWS; i++)
+    for (int j = 0; j < COLUMNS; j++) out[i * out_row + j] = horizontal_sum<T>(sum[i][j]);
+}
+
+template <class T, int ROWS = DOT_ROWS, int COLUMNS = DOT_COLUMNS> CORTEX_INLINE
+void inner_product(int rows, int columns, const Dot<T>& dot, T* out, int64_t out_row) {
+  if constexpr (ROWS > 1)
+    if (rows < ROWS) return inner_product<T, ROWS - 1, COLUMNS>(rows, columns, dot, out, out_row);
+  if constexpr (COLUMNS > 1)
+    if (columns < COLUMNS) return inner_product<T, ROWS, COLUMNS - 1>(rows, columns, dot, out, out_row);
+  inner_product<T, ROWS, COLUMNS>(dot, out, out_row);
+}
+
+}  // namespace cortex::CORTEX_ISA

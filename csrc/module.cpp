@@ -1,0 +1,199 @@
+// The Python side of the CPU engine: cortex.compute._native. Documented in compute/_native.pyi.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <deque>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "executor.h"
+#include "pool.h"
+#include "registry.h"
+
+namespace py = pybind11;
+using cortex::Instruction;
+using cortex::Isa;
+typedef std::vector<uintptr_t> Addresses;
+
+namespace {
+
+#define CORTEX_TEXT_(x) #x
+#define CORTEX_TEXT(x) CORTEX_TEXT_(x)
+#ifdef __clang__
+const char COMPILER[] = "clang " CORTEX_TEXT(__clang_major__) "." CORTEX_TEXT(__clang_minor__);
+#else
+const char COMPILER[] = "gcc " CORTEX_TEXT(__GNUC__) "." CORTEX_TEXT(__GNUC_MINOR__);
+#endif
+
+// Executor and the Python functions it calls, which the garbage collector must see: they often lead back to it.
+struct PythonExecutor : cortex::Executor {
+  std::deque<py::object> callables;  // a deque: instructions hold the addresses of its elements
+};
+
+std::vector<std::string> kernel_names() {
+  std::vector<std::string> names;
+  for (int i = 0; i < cortex::kernel_count(); i++) names.push_back(cortex::kernel_name(i));
+  return names;
+}
+
+std::string near_names(const std::string& name) {
+  const py::list near = py::module_::import("difflib").attr("get_close_matches")(name, kernel_names(), 3, 0.5);
+  if (near.empty()) return "kernels() lists all names";
+  return "did you mean " + py::str(", ").attr("join")(near).cast<std::string>() + "?";
+}
+
+cortex::Kernel* kernel_called(const std::string& name) {
+  if (cortex::Kernel* kernel = cortex::find_kernel(name.c_str(), cortex::current_isa())) return kernel;
+  throw py::value_error("no kernel is called \"" + name + "\": " + near_names(name));
+}
+
+Instruction instruction_of(std::string name, const Addresses& buffers, std::vector<int64_t> integers,
+                           std::vector<double> reals, int64_t units, int64_t grain, int64_t scratch) {
+  if (units < 0 || grain < 1 || scratch < 0)
+    throw py::value_error(name + ": expected units >= 0, grain >= 1 and scratch >= 0, given units=" +
+                          std::to_string(units) + ", grain=" + std::to_string(grain) + ", scratch=" +
+                          std::to_string(scratch));
+  Instruction made;
+  made.name = std::move(name);
+  for (uintptr_t address : buffers) made.buffers.push_back(reinterpret_cast<void*>(address));
+  made.integers = std::move(integers);
+  made.reals = std::move(reals);
+  made.units = units;
+  made.grain = grain;
+  made.scratch = scratch;
+  return made;
+}
+
+int64_t add(PythonExecutor& self, const std::string& kernel, const Addresses& buffers,
+            std::vector<int64_t> integers, std::vector<double> reals, int64_t units, int64_t grain, int64_t scratch) {
+  Instruction made =
+      instruction_of(kernel, buffers, std::move(integers), std::move(reals), units, grain, scratch);
+  made.kernel = kernel_called(kernel);
+  return self.add(std::move(made));
+}
+
+int64_t add_function(PythonExecutor& self, uintptr_t address, const Addresses& buffers,
+                     std::vector<int64_t> integers, std::vector<double> reals, int64_t units, int64_t grain,
+                     const std::string& name) {
+  if (!address) throw py::value_error(name + ": the address of the function is 0");
+  Instruction made = instruction_of(name, buffers, std::move(integers), std::move(reals), units, grain, 0);
+  made.function = reinterpret_cast<cortex::Function*>(address);
+  return self.add(std::move(made));
+}
+
+void call_python(void* context) {
+  py::gil_scoped_acquire locked;
+  (*static_cast<py::object*>(context))();
+}
+
+int64_t add_python(PythonExecutor& self, py::function callable, const std::string& name) {
+  self.callables.push_back(callable);
+  Instruction made = instruction_of(name, {}, {}, {}, 1, 1, 0);
+  made.callback = call_python;
+  made.context = &self.callables.back();
+  return self.add(std::move(made));
+}
+
+void run(PythonExecutor& self) {
+  py::gil_scoped_release unlocked;
+  self.run();
+}
+
+std::vector<double> profile(PythonExecutor& self) {
+  std::vector<double> seconds(self.instructions().size());
+  py::gil_scoped_release unlocked;
+  self.run(seconds.data());
+  return seconds;
+}
+
+std::vector<std::string> instruction_names(const PythonExecutor& self) {
+  std::vector<std::string> names;
+  for (const Instruction& one : self.instructions()) names.push_back(one.name);
+  return names;
+}
+
+void run_kernel(const std::string& kernel, const Addresses& buffers, std::vector<int64_t> integers,
+                std::vector<double> reals, int64_t units, int64_t grain, int64_t scratch) {
+  PythonExecutor executor;
+  add(executor, kernel, buffers, std::move(integers), std::move(reals), units, grain, scratch);
+  run(executor);
+}
+
+std::vector<std::string> available_isas() {
+  std::vector<std::string> names;
+  for (int isa = 0; isa < cortex::ISA_COUNT; isa++)
+    if (cortex::isa_available(Isa(isa))) names.push_back(cortex::isa_name(Isa(isa)));
+  return names;
+}
+
+void set_isa(const std::string& name) {
+  for (int isa = 0; isa < cortex::ISA_COUNT; isa++)
+    if (name == cortex::isa_name(Isa(isa)) && cortex::set_isa(Isa(isa))) return;
+  throw py::value_error("set_isa: expected one of " + py::str(py::cast(available_isas())).cast<std::string>() +
+                        " (what this processor runs), given \"" + name + "\"");
+}
+
+void set_num_threads(int threads) {
+  if (threads < 1 || threads > cortex::MAX_THREADS)
+    throw py::value_error("set_num_threads: expected 1 to " + std::to_string(cortex::MAX_THREADS) + ", given " +
+                          std::to_string(threads));
+  cortex::set_num_threads(threads);
+}
+
+// Lets the garbage collector find cycles executor -> callable -> executor.
+int traverse(PyObject* self, visitproc visit, void* arg) {
+#if PY_VERSION_HEX >= 0x03090000
+  Py_VISIT(Py_TYPE(self));
+#endif
+  if (py::detail::is_holder_constructed(self))
+    for (const py::object& callable : py::cast<PythonExecutor&>(py::handle(self)).callables)
+      Py_VISIT(callable.ptr());
+  return 0;
+}
+
+int clear(PyObject* self) {
+  if (!py::detail::is_holder_constructed(self)) return 0;
+  for (py::object& callable : py::cast<PythonExecutor&>(py::handle(self)).callables) callable = py::none();
+  return 0;
+}
+
+void collect(PyHeapTypeObject* heap_type) {
+  heap_type->ht_type.tp_flags |= Py_TPFLAGS_HAVE_GC;
+  heap_type->ht_type.tp_traverse = traverse;
+  heap_type->ht_type.tp_clear = clear;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_native, m) {
+  using namespace py::literals;
+  py::class_<PythonExecutor>(m, "Executor", py::custom_type_setup(collect))
+      .def(py::init<>())
+      .def("add", add, "kernel"_a, "buffers"_a, "integers"_a, "reals"_a, "units"_a, "grain"_a = 1, "scratch"_a = 0)
+      .def("add_function", add_function, "address"_a, "buffers"_a, "integers"_a, "reals"_a, "units"_a, "grain"_a = 1,
+           "name"_a = "function")
+      .def("add_python", add_python, "callable"_a, "name"_a = "python")
+      .def("set_buffer",
+           [](PythonExecutor& self, int64_t instruction, int64_t operand, uintptr_t address) {
+             self.set_buffer(instruction, operand, reinterpret_cast<void*>(address));
+           },
+           "instruction"_a, "operand"_a, "address"_a)
+      .def("run", [](PythonExecutor& self) { run(self); })
+      .def("profile", profile)
+      .def("kernel_names", instruction_names)
+      .def_property_readonly("scratch_bytes", &PythonExecutor::scratch_bytes)
+      .def("__len__", [](const PythonExecutor& self) { return self.instructions().size(); });
+
+  m.def("run_kernel", run_kernel, "name"_a, "buffers"_a, "integers"_a, "reals"_a, "units"_a, "grain"_a = 1,
+        "scratch"_a = 0);
+  m.def("kernels", kernel_names);
+  m.def("isa", [] { return cortex::isa_name(cortex::current_isa()); });
+  m.def("available_isas", available_isas);
+  m.def("set_isa", set_isa, "name"_a);
+  m.def("get_num_threads", cortex::num_threads);
+  m.def("set_num_threads", set_num_threads, "threads"_a);
+  m.def("available_cores", cortex::available_cores);
+  m.attr("version") = CORTEX_VERSION;
+  m.attr("compiler") = COMPILER;
+}

@@ -1,0 +1,25 @@
+"""Settings of every test run."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from hypothesis import settings
+
+if importlib.util.find_spec("cortex") is None:  # a checkout that was never installed
+    root = str(Path(__file__).resolve().parent.parent)
+    sys.path.append(root)
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [os.environ.get("PYTHONPATH"), root])
+    )  # for the processes that tests start
+
+# An installed cortex announces this plugin itself, under the same name; pytest loads it once.
+if importlib.util.find_spec("cortex.compute.verify.plugin"):
+    pytest_plugins = ["cortex.compute.verify.plugin"]
+
+# Properties are checked on the same examples every time.
+settings.register_profile("cortex", derandomize=True, deadline=None, database=None)
+settings.load_profile("cortex")
