@@ -22,6 +22,8 @@ class Scalar:
     """How one scalar operation is evaluated, differentiated and written down."""
 
     evaluate: Callable[..., Any]
+    # One per argument. Written with the result itself where possible (tanh, exp, maximum): a `Map` then takes its
+    # gradient from its output, and its input need not be kept.
     partials: tuple[Partial, ...]
     python: str
     c: str
@@ -87,16 +89,16 @@ def _table() -> dict[str, Scalar]:
         "sign": Scalar(
             np.sign, (_zero,), "(one * ({0} > 0) - one * ({0} < 0))", "sign({})", 2
         ),
-        "floor": Scalar(np.floor, (_zero,), "math.floor({})", "floor({})", 2),
+        "floor": Scalar(np.floor, (_zero,), "np.floor({})", "floor({})", 2),
         "maximum": Scalar(
             np.maximum,
-            (lambda a, b: m.where(a > b, 1, 0), lambda a, b: m.where(a > b, 0, 1)),
+            (lambda a, b: m.where(m.maximum(a, b) > b, 1, 0), lambda a, b: m.where(m.maximum(a, b) > b, 0, 1)),
             "({0} if {0} > {1} else {1})",
             "maximum({}, {})",
         ),
         "minimum": Scalar(
             np.minimum,
-            (lambda a, b: m.where(a < b, 1, 0), lambda a, b: m.where(a < b, 0, 1)),
+            (lambda a, b: m.where(m.minimum(a, b) < b, 1, 0), lambda a, b: m.where(m.minimum(a, b) < b, 0, 1)),
             "({0} if {0} < {1} else {1})",
             "minimum({}, {})",
         ),
@@ -112,8 +114,8 @@ def _table() -> dict[str, Scalar]:
         "le": compare(np.less_equal, "<="),
         "eq": compare(np.equal, "=="),
         "ne": compare(np.not_equal, "!="),
-        "and": Scalar(np.logical_and, (_zero, _zero), "({} and {})", "({} & {})", 1, True),
-        "or": Scalar(np.logical_or, (_zero, _zero), "({} or {})", "({} | {})", 1, True),
+        "and": Scalar(np.logical_and, (_zero, _zero), "({} & {})", "({} & {})", 1, True),
+        "or": Scalar(np.logical_or, (_zero, _zero), "({} | {})", "({} | {})", 1, True),
         "not": Scalar(np.logical_not, (_zero,), "(not {})", "(!{})", 1, True),
         "isnan": Scalar(np.isnan, (_zero,), "({0} != {0})", "({0} != {0})", 1, True),
     }

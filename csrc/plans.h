@@ -27,6 +27,7 @@ enum Activation : int64_t { ACTIVATION_NONE, ACTIVATION_RELU, ACTIVATION_LEAKY_R
 enum Bias : int64_t { BIAS_NONE, BIAS_COLUMNS, BIAS_ROWS };
 
 constexpr int64_t SLACK = 64;        // elements that a vector store or load may touch beyond a packed block
+constexpr int64_t PANEL = 128;       // the widest panel of packed columns, in elements
 constexpr int64_t ENOUGH_UNITS = 16; // keeps 2 to 16 threads busy
 constexpr int64_t UNIT_WORK = 1 << 18; // multiply-adds worth a unit of its own: about 5 us
 
@@ -74,7 +75,7 @@ static inline Plan matmul_plan(const int64_t* integer, int64_t element) {
   const MatmulShape s = matmul_shape(integer);
   const MatmulBlocks b = matmul_blocks(s);
   return {s.batch * b.row_blocks * b.column_blocks,
-          ((b.rows + 16 + b.columns + 64) * b.depth + 2 * SLACK) * element, 1};
+          ((b.rows + 16 + PANEL) * b.depth + 2 * SLACK) * element, 1};
 }
 
 }  // namespace cortex

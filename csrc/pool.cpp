@@ -85,10 +85,10 @@ class Pool {
   void wake(int64_t wanted);
 
   alignas(64) std::atomic<uint64_t> state_{0};
+  Job job_{};  // on the cache line of the word that announces it
   alignas(64) std::atomic<int64_t> next_{0};
   alignas(64) std::atomic<bool> busy_{false};
   std::atomic<int> sleeping_{0};
-  Job job_{};
   int64_t spin_ = 0;
   int size_ = 1;
   std::mutex mutex_;

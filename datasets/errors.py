@@ -26,7 +26,7 @@ def report(operation: str, problems: Sequence[str], shown: int = 10) -> DataErro
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> str:
-    """The sentence for a `name` that is none of `known`, with the nearest one where there is one."""
+    """The sentence for a `name` that is none of `known`, suggesting the nearest."""
     names = [str(each) for each in known]
     near = get_close_matches(str(name), names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -25,9 +25,7 @@ def class_labels(dataset: Dataset, name: str) -> Array:
     return dataset[name].reshape(len(dataset))
 
 
-def one_hot(
-    labels: ArrayLike, classes: int | None = None, dtype: DTypeLike = np.float32
-) -> Array:
+def one_hot(labels: ArrayLike, classes: int | None = None, dtype: DTypeLike = np.float32) -> Array:
     """Labels [...] in 0 .. classes-1 as vectors [..., classes] of zeros with a single one.
 
     Without `classes` there are as many as the greatest label needs. Raises DataError for labels
@@ -48,13 +46,13 @@ def from_one_hot(encoded: ArrayLike) -> NDArray[np.int64]:
     array = np.asarray(encoded)
     if array.ndim == 0 or array.shape[-1] == 0:
         raise DataError(f"from_one_hot needs vectors [..., classes], got {list(array.shape)}")
-    ones = array == 1
-    wrong = np.flatnonzero(((ones.sum(-1) != 1) | (ones | (array == 0)).sum(-1).__ne__(
-        array.shape[-1])).reshape(-1))
+    ones, zeros = array == 1, array == 0
+    proper = (ones.sum(-1) == 1) & (ones | zeros).all(-1)
+    wrong = np.flatnonzero(~proper)
     if wrong.size:
         vector = array.reshape(-1, array.shape[-1])[wrong[0]]
         raise DataError(f"from_one_hot: vector {wrong[0]} is not one-hot: {vector.tolist()}")
-    return ones.argmax(-1).astype(np.int64, copy=False)
+    return np.asarray(ones.argmax(-1), np.int64)
 
 
 def inverse_class_counts(labels: ArrayLike) -> NDArray[np.float64]:

@@ -61,14 +61,17 @@ class Balanced(Table):
         positions = epoch * self._length + np.arange(self._length, dtype=np.int64)
         rounds, turns = np.divmod(positions, classes)
         if seed is not None:
-            turns = _turns(seed, int(rounds[0]), int(rounds[-1]), classes)[rounds - rounds[0], turns]
+            first, last = int(rounds[0]), int(rounds[-1])
+            turns = _turns(seed, first, last, classes)[rounds - first, turns]
         drawn = np.empty(self._length, np.int64)
         for code, members in enumerate(self._members):
             here = np.flatnonzero(turns == code)
             cycles, places = np.divmod(rounds[here], len(members))
-            for cycle in np.unique(cycles).tolist() if seed is not None else ():
-                now = cycles == cycle
-                places[now] = permutation(len(members), seed, BALANCE, code, cycle)[places[now]]
+            if seed is not None:
+                for cycle in np.unique(cycles).tolist():
+                    now = cycles == cycle
+                    order = permutation(len(members), seed, BALANCE, code, cycle)
+                    places[now] = order[places[now]]
             drawn[here] = members[places]
         return drawn
 

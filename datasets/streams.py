@@ -45,6 +45,7 @@ class _Channel(Generic[T]):
         with self.changed:
             self.ended, self.error = True, error
             self.changed.notify_all()
+        error = None  # or the error, its traceback and this frame would keep each other alive
 
     def _has_room(self) -> bool:
         with self.changed:
@@ -86,9 +87,10 @@ class Prefetch(Iterator[T]):
                 channel.changed.notify_all()
                 return item
             error, channel.error = channel.error, None
-        if error is not None and not channel.closed:
-            raise error
-        raise StopIteration
+        try:
+            raise error if error is not None and not channel.closed else StopIteration
+        finally:
+            del error
 
     def close(self) -> None:
         """End the thread (it finishes the item in hand) and wait for it; what waited is dropped."""

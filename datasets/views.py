@@ -24,9 +24,7 @@ def select(dataset: Dataset, *columns: str) -> Dataset:
     return Renamed(dataset, {name: name for name in column_names(dataset.columns, columns)})
 
 
-def rename(
-    dataset: Dataset, names: Mapping[str, str] | None = None, /, **more: str
-) -> Dataset:
+def rename(dataset: Dataset, names: Mapping[str, str] | None = None, /, **more: str) -> Dataset:
     """Columns under other names, old to new: `rename(digits, image="x")`; the others stay.
 
     Raises DataError with all unknown old names and all new names that would occur twice.
@@ -36,7 +34,8 @@ def rename(
     problems = [unknown("column", old, known) for old in changes if old not in known]
     targets = [changes.get(old, old) for old in known]
     problems += [
-        f"two columns would be called {new!r}" for new in dict.fromkeys(targets)
+        f"two columns would be called {new!r}"
+        for new in dict.fromkeys(targets)
         if targets.count(new) > 1
     ]
     if problems:
@@ -121,8 +120,10 @@ class Renamed(_View):
         self, batch_size: int, seed: int | None = None, epoch: int = 0, drop_last: bool = False
     ) -> Iterator[Batch]:
         """The source's own batches, so that a sampling source keeps its order."""
-        for batch in self._source.batches(batch_size, seed, epoch, drop_last):
-            yield {new: batch[old] for new, old in self._names.items()}
+        return (
+            {new: batch[old] for new, old in self._names.items()}
+            for batch in self._source.batches(batch_size, seed, epoch, drop_last)
+        )
 
 
 class Mapped(_View):

@@ -121,8 +121,8 @@ def test(arguments: list[str]) -> int:
     view = ROOT / "build" / "typing"
     workers = ["-n", "2"] if (os.cpu_count() or 1) > 1 and not arguments else []
     checks = {
-        "ruff check": [BIN / "ruff", "check", "."],
-        "ruff format": [BIN / "ruff", "format", "--check", "."],
+        "ruff check": [BIN / "ruff", "check", "--output-format=concise", "."],
+        "ruff format": [BIN / "ruff", "format", "--check", "--output-format=concise", "."],
         "typing view": [PYTHON, "scripts/typing_view.py"],
         "mypy": [BIN / "mypy", "--config-file", ROOT / "pyproject.toml", "-p", "cortex"],
         "pytest": [PYTHON, "-m", "pytest", *workers, *arguments],

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from .convolution import Convolution, ConvolutionInputGradient, ConvolutionKernelGradient
+from .dropout import Dropout
+from .embedding import Embedding
 from .gather import Gather, ScatterAdd
+from .linear import BiasedConvolution, Linear
+from .lrn import LocalResponseNormalisation
 from .map import Map
 from .matmul import MatMul
 from .movement import Concatenate, Pad, Reshape, Slice, Transpose
+from .normalisation import BatchNormalisation, LayerNormalisation, Normalisation, RmsNormalisation
 from .pool import Pool, PoolGradient
 from .random import Random
 from .reduce import Reduce
 from .scan import Scan
+from .softmax import LogSoftmax, Softmax, SoftmaxCrossEntropy
+from .stop_gradient import StopGradient
 from .window import Window
 
 PRIMITIVES = (
@@ -18,8 +25,15 @@ PRIMITIVES = (
     Gather, ScatterAdd, Reshape, Transpose, Slice, Pad, Concatenate, Random, Scan,
 )  # fmt: skip
 
+COMPOSITES = (
+    Softmax, LogSoftmax, SoftmaxCrossEntropy, BatchNormalisation, Normalisation, LayerNormalisation, RmsNormalisation,
+    LocalResponseNormalisation, Dropout, Linear, BiasedConvolution, Embedding, StopGradient,
+)  # fmt: skip
+
 __all__ = [
-    "PRIMITIVES", "Concatenate", "Convolution", "ConvolutionInputGradient", "ConvolutionKernelGradient", "Gather",
-    "Map", "MatMul", "Pad", "Pool", "PoolGradient", "Random", "Reduce", "Reshape", "ScatterAdd", "Scan", "Slice",
-    "Transpose", "Window",
+    "COMPOSITES", "PRIMITIVES", "BatchNormalisation", "BiasedConvolution", "Concatenate", "Convolution",
+    "ConvolutionInputGradient", "ConvolutionKernelGradient", "Dropout", "Embedding", "Gather", "LayerNormalisation",
+    "Linear", "LocalResponseNormalisation", "LogSoftmax", "Map", "MatMul", "Normalisation", "Pad", "Pool",
+    "PoolGradient", "Random", "Reduce", "Reshape", "RmsNormalisation", "ScatterAdd", "Scan", "Slice", "Softmax",
+    "SoftmaxCrossEntropy", "StopGradient", "Transpose", "Window",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import ShapeError
-from ..expression import Expression, constant, derivative, symbol
+from ..expression import Expression, constant, derivative, substitute, symbol
 from ..program import Op, Program, Value
 from ..spec import Shape, Spec, broadcast
 from .reduce import sum_to
@@ -37,7 +37,10 @@ class Map(Op):
     def gradient(
         self, build: Program, inputs: Sequence[Value], outputs: Sequence[Value], cotangents: Sequence[Value | None]
     ) -> Sequence[Value | None]:
-        """The sum over outputs of cotangent times symbolic derivative, summed over broadcast axes."""
+        """The sum over outputs of cotangent times symbolic derivative, summed over broadcast axes.
+
+        Where the derivative contains an output's own expression, the output is read instead of computed again.
+        """
         live = [(k, c) for k, c in enumerate(cotangents) if c is not None and outputs[k].spec.is_float]
         seeds = [c for _, c in live]
         memos: list[dict[Expression, Expression]] = [{} for _ in live]
@@ -52,7 +55,13 @@ class Map(Op):
             if total is constant(0):
                 result.append(None)
                 continue
-            gradient = _apply(build, total, [*inputs, *seeds], value.dtype, outputs[0].shape)
+            known = {
+                e: symbol(len(inputs) + len(seeds) + k)
+                for k, e in enumerate(self.expressions)
+                if e.op not in ("symbol", "constant") and outputs[k].dtype == value.dtype
+            }
+            total = substitute(total, [symbol(n) for n in range(len(inputs) + len(seeds))], known)
+            gradient = _apply(build, total, [*inputs, *seeds, *outputs], value.dtype, outputs[0].shape)
             result.append(sum_to(build, gradient, value.shape))
         return result
 
@@ -63,8 +72,6 @@ class Map(Op):
 
 def _apply(build: Program, e: Expression, values: Sequence[Value], dtype: str, shape: Shape) -> Value:
     """Record one expression with only the inputs it uses."""
-    from ..expression import substitute
-
     used = sorted(e.symbols)
     place = {old: symbol(new) for new, old in enumerate(used)}
     table = [place.get(i, constant(0)) for i in range(len(values))]

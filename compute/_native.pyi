@@ -1,0 +1,122 @@
+"""The compiled CPU engine: kernels, one pool of threads, and an executor of flat lists of instructions.
+
+Buffers are addresses (`array.ctypes.data`): the caller keeps the arrays alive, correctly sized and contiguous as the
+kernel asks; nothing here can check that. What a kernel expects, in which order, stands in the header comment of its
+source, csrc/kernels/*.cpp.
+"""
+
+from collections.abc import Callable, Sequence
+
+version: str
+"""Version of the package this module was built from."""
+compiler: str
+"""Name and version of the compiler, e.g. "gcc 12.2"."""
+
+class Executor:
+    """A list of instructions that run in order, each spread over all threads, with a barrier after it.
+
+    Every method that runs or changes an executor raises RuntimeError while it is running. Several executors may run at
+    once from several Python threads: one at a time uses the pool, the others work on their own thread alone.
+    """
+
+    def __init__(self) -> None: ...
+    def add(
+        self,
+        kernel: str,
+        buffers: Sequence[int],
+        integers: Sequence[int],
+        reals: Sequence[float],
+        units: int,
+        grain: int = 1,
+        scratch: int = 0,
+    ) -> int:
+        """Append a kernel of the current instruction set; returns the instruction's index.
+
+        Args:
+            kernel: a name out of `kernels()`.
+            buffers: addresses of the operands.
+            integers: sizes, strides, flags.
+            reals: scalars.
+            units: number of work units; not more than `grain` of them run on the calling thread.
+            grain: units that are handed out at a time.
+            scratch: bytes of scratch memory each thread needs.
+
+        Raises:
+            ValueError: unknown kernel (the message offers near names), or a negative number.
+        """
+
+    def add_function(
+        self,
+        address: int,
+        buffers: Sequence[int],
+        integers: Sequence[int],
+        reals: Sequence[float],
+        units: int,
+        grain: int = 1,
+        name: str = "function",
+    ) -> int:
+        """Append a C function (buffers, integers, reals, start, stop), e.g. `numba.cfunc(...).address`.
+
+        It is called from any thread of the pool without the GIL, and must stay alive as long as the executor.
+        """
+
+    def add_python(self, callable: Callable[[], object], name: str = "python") -> int:
+        """Append a Python call, on the thread that called `run` and with the GIL; its exception ends the run."""
+
+    def set_buffer(self, instruction: int, operand: int, address: int) -> None:
+        """Replace an operand's address. Raises IndexError where there is no such instruction or operand."""
+
+    def run(self) -> None:
+        """Run all instructions without the GIL; allocates nothing."""
+
+    def profile(self) -> list[float]:
+        """Run once and return the seconds (wall clock) each instruction took."""
+
+    def kernel_names(self) -> list[str]:
+        """Name of each instruction."""
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes of scratch memory, all threads together."""
+
+    def __len__(self) -> int: ...
+
+def run_kernel(
+    name: str,
+    buffers: Sequence[int],
+    integers: Sequence[int],
+    reals: Sequence[float],
+    units: int,
+    grain: int = 1,
+    scratch: int = 0,
+) -> None:
+    """Run one kernel once; arguments and errors as `Executor.add`."""
+
+def kernels() -> list[str]:
+    """Names of all kernels."""
+
+def isa() -> str:
+    """Instruction set of instructions added from now on: the best of the processor, or what CORTEX_ISA lowers it to.
+
+    Raises:
+        ValueError: CORTEX_ISA is none of base, avx2, avx512.
+    """
+
+def available_isas() -> list[str]:
+    """Instruction sets this processor runs, lowest first."""
+
+def set_isa(name: str) -> None:
+    """Choose the instruction set for instructions added from now on. Raises ValueError where it is not available."""
+
+def get_num_threads() -> int:
+    """Threads of the pool: CORTEX_NUM_THREADS, else OMP_NUM_THREADS, else the cores this process may use.
+
+    Raises:
+        ValueError: CORTEX_NUM_THREADS is not a number from 1 to 1024.
+    """
+
+def set_num_threads(threads: int) -> None:
+    """Set the number of threads from the next instruction on. Raises ValueError outside 1 to 1024."""
+
+def available_cores() -> int:
+    """Cores this process may run on."""

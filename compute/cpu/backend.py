@@ -1,0 +1,152 @@
+"""The CPU backend: passes, lowering, memory, and one native call per run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..backend import Capabilities, Memory, PlanReport
+from ..errors import BackendError
+from ..host import HostBuffers, HostMemory, aligned
+from ..passes import decompose, fuse_epilogues, fuse_maps, simplify
+from ..passes.memory import round_up
+from ..program import Program, Value
+from ..spec import Spec
+from .instruction import Instruction, Operand
+from .interpreter import Interpreter
+from .lowering import Lowering, assign, check_supported, lower
+from .native import engine, native
+from .storage import isolate
+
+
+class CpuExecutable:
+    """A compiled program: an arena, flat state, and a list of instructions run by one call."""
+
+    def __init__(self, program: Program, memory: HostMemory) -> None:
+        self.memory = memory
+        self._low = low = lower(program)
+        self._buffers = buffers = HostBuffers(program, memory)
+        self.write, self.read = buffers.write, buffers.read
+        arena = assign(low)
+        self._arena = aligned(Spec((arena.size,), "uint8"))
+        for root in arena.roots:
+            root.address += self._arena.ctypes.data
+        self._constants: dict[Value, np.ndarray] = {}
+        self._place_named(low)
+        for name, value in program.outputs.items():
+            buffers.outputs[name] = array_at(low.operand(value))
+        self._errors = np.full(len(low.checks), -1, np.int64)
+        for k, (operand, _) in enumerate(low.checks):
+            operand.place.root.address = self._errors[k:].ctypes.data
+        self._executor = self._build(low.instructions)
+        self.run: Callable[[], None] = self._run_checked if low.checks else self._executor.run
+        self.report = self._report(arena.size, arena.unplanned)
+
+    def _run_checked(self) -> None:
+        self._executor.run()
+        if self._errors.max() >= 0:
+            k = int(np.argmax(self._errors >= 0))
+            position = int(self._errors[k])
+            self._errors[:] = -1
+            raise self._low.checks[k][1](position)
+
+    def _place_named(self, low: Lowering) -> None:
+        program, buffers = low.program, self._buffers
+        for group, arrays in ((program.inputs, buffers.inputs), (program.state, buffers.state)):
+            for name, value in group.items():
+                low.storage.place[value].root.address = arrays[name].ctypes.data
+        for value, data in program.constants.items():
+            self._constants[value] = aligned(value.spec)
+            self._constants[value][...] = data
+            low.storage.place[value].root.address = self._constants[value].ctypes.data
+
+    def _build(self, instructions: Sequence[Instruction]) -> Any:
+        module = native()
+        executor = module.Executor() if module is not None else Interpreter()
+        for i in instructions:
+            if i.kind == "python":
+                executor.add_python(_bound(i))
+            elif i.kind == "function":
+                executor.add_function(i.target, i.buffers, i.integers, i.reals, i.units, i.grain)
+            else:
+                executor.add(i.target, i.buffers, i.integers, i.reals, i.units, i.grain, i.scratch)
+        return executor
+
+    def _report(self, arena: int, unplanned: int) -> PlanReport:
+        program = self._low.program
+
+        def total(values: Any) -> int:
+            return sum(round_up(v.spec.bytes) for v in values)
+
+        sizes = {
+            "inputs": total(program.inputs.values()),
+            "state": total(program.state.values()),
+            "constants": total(program.constants),
+            "activations": arena,
+            "scratch": max((i.scratch for i in self._low.instructions), default=0),
+        }
+        return PlanReport("cpu", sizes, tuple(self._low.reports), unplanned)
+
+    def profile(self) -> list[tuple[str, str, float]]:
+        """Run once; return (op, label, seconds) of each step."""
+        seconds = self._executor.profile()
+        names = [(r.op, r.label) for r in self._low.reports for _ in range(1)]
+        if len(names) != len(seconds):
+            names = [(str(i.target), i.provider) for i in self._low.instructions]
+        return [(op, label, s) for (op, label), s in zip(names, seconds, strict=True)]
+
+
+def array_at(operand: Operand) -> np.ndarray:
+    """Return the memory of an operand as an array; the executable keeps the memory alive."""
+    import ctypes
+
+    spec = operand.spec
+    if spec.size == 0:
+        return np.zeros(spec.shape, spec.dtype)
+    raw = (ctypes.c_uint8 * spec.bytes).from_address(operand.place.address)
+    return np.frombuffer(raw, spec.dtype).reshape(spec.shape)
+
+
+def _bound(instruction: Instruction) -> Callable[[], None]:
+    inputs = [array_at(o) for o in instruction.inputs]
+    outputs = [array_at(o) for o in instruction.outputs]
+    function: Any = instruction.target
+    return lambda: function(inputs, outputs)
+
+
+class CpuBackend:
+    """Programs on the processor: native kernels, Numba for fused expressions, NumPy for the rest."""
+
+    name = "cpu"
+
+    def __init__(self) -> None:
+        module = native()
+        self.capabilities = Capabilities(
+            ("float32", "float64"),
+            threads=module.get_num_threads() if module is not None else 1,
+            notes={"engine": engine()},
+        )
+
+    def compile(self, program: Program, memory: Memory | None = None) -> CpuExecutable:
+        """Rewrite, plan and compile a program.
+
+        Raises:
+            BackendError: the memory is another backend's, or its state differs in shape or dtype.
+        """
+        from .providers import keeps
+        from .providers.contraction import accepts_epilogue
+
+        if memory is not None and not isinstance(memory, HostMemory):
+            raise BackendError(f"cpu: expected a memory of a host backend, given {type(memory).__name__}")
+        check_supported(program)
+        program = simplify(decompose(program, keeps))
+        program = simplify(fuse_maps(program))
+        program = isolate(fuse_epilogues(program, accepts_epilogue))
+        return CpuExecutable(program, memory if memory is not None else HostMemory())
+
+
+def available() -> tuple[bool, str]:
+    """Return that the CPU always works, and with which engine."""
+    return True, engine()

@@ -1,0 +1,76 @@
+"""Who runs an op: a table of providers, asked in order when a program is compiled.
+
+A provider is a function (lowering, step) that returns the instructions for the step, or None where it does not fit.
+The first that fits runs; the report says which. The last one, NumPy, fits every primitive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...ops import (
+    Concatenate,
+    Convolution,
+    ConvolutionInputGradient,
+    ConvolutionKernelGradient,
+    Gather,
+    Map,
+    MatMul,
+    Pad,
+    Pool,
+    PoolGradient,
+    Random,
+    Reduce,
+    ScatterAdd,
+    Slice,
+    Transpose,
+)
+from ...ops.fused import Fused
+from ...program import Op, Step
+from ..instruction import Instruction
+from ..lowering import Lowering
+from .fallback import with_numpy
+
+Provider = Callable[[Lowering, Step], list[Instruction] | None]
+
+
+def _table() -> dict[type[Op], tuple[Provider, ...]]:
+    from . import contraction, maps, movement, pooling, random, reduction, rows
+
+    return {
+        Map: (maps.with_numba,),
+        MatMul: (contraction.matmul,),
+        Fused: (contraction.fused,),
+        Convolution: (contraction.convolution,),
+        ConvolutionInputGradient: (contraction.convolution_input_gradient,),
+        ConvolutionKernelGradient: (contraction.convolution_kernel_gradient,),
+        Pool: (pooling.pool,),
+        PoolGradient: (pooling.pool_gradient,),
+        Reduce: (reduction.reduce,),
+        Slice: (movement.slice_,),
+        Transpose: (movement.transpose,),
+        Pad: (movement.pad,),
+        Concatenate: (movement.concatenate,),
+        Gather: (rows.gather,),
+        ScatterAdd: (rows.scatter_add,),
+        Random: (random.random,),
+    }
+
+
+def keeps(step: Step) -> bool:
+    """Whether a composite op is bound directly and need not be decomposed."""
+    return False
+
+
+_providers: dict[type[Op], tuple[Provider, ...]] = {}
+
+
+def provide(low: Lowering, step: Step) -> list[Instruction]:
+    """Return the instructions of a step from the first provider that fits."""
+    if not _providers:
+        _providers.update(_table())
+    for provider in _providers.get(type(step.op), ()):
+        made = provider(low, step)
+        if made is not None:
+            return made
+    return with_numpy(low, step)

@@ -1,0 +1,65 @@
+"""Dropout: random multiplicative noise that keeps the mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from .. import math as m
+from ..errors import ShapeError, near
+from ..program import Op, Program, Value
+from ..spec import Spec
+from .checks import need_float, need_probability
+from .random import Random
+
+DISTRIBUTIONS = ("bernoulli", "gaussian")
+
+
+@dataclass(frozen=True)
+class Dropout(Op):
+    """y = x times noise of mean 1; `probability` p is that of *dropping*.
+
+    `bernoulli`: 0 with probability p, else 1 / (1 - p); `gaussian`: N(1, p / (1 - p)), which has
+    the same variance (Srivastava et al. 2014, section 10). Inputs: x, seed, step; the noise is that
+    of random op `number` of a program (`Program.next_random`, `ops.random.random_state`), so it is
+    the same on every backend and in the gradient.
+    """
+
+    probability: float
+    number: int
+    distribution: Literal["bernoulli", "gaussian"] = "bernoulli"
+
+    def infer(self, x: Spec, seed: Spec, step: Spec) -> tuple[Spec, ...]:  # type: ignore[override]
+        """The spec of x stays."""
+        need_float("Dropout", x)
+        need_probability("Dropout", "probability (of dropping)", self.probability)
+        if self.distribution not in DISTRIBUTIONS:
+            raise ShapeError(
+                f"Dropout: unknown distribution {self.distribution!r}"
+                f"{near(self.distribution, DISTRIBUTIONS)}"
+            )
+        return Random("uniform", x.shape, self.number, x.dtype).infer(seed, step)
+
+    def decompose(  # type: ignore[override]
+        self, build: Program, x: Value, seed: Value, step: Value
+    ) -> tuple[Value, ...]:
+        """Random numbers, then one map."""
+        p = self.probability
+        if self.distribution == "bernoulli":
+            uniform = build.apply(Random("uniform", x.shape, self.number, x.dtype), seed, step)
+            return (build.map(lambda x, u: m.where(u < p, 0, x * (1 / (1 - p))), x, uniform),)
+        normal = build.apply(Random("normal", x.shape, self.number, x.dtype), seed, step)
+        return (build.map(lambda x, n: x * (1 + math.sqrt(p / (1 - p)) * n), x, normal),)
+
+    def gradient(
+        self,
+        build: Program,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        cotangents: Sequence[Value | None],
+    ) -> Sequence[Value | None]:
+        """Linear and diagonal: the same dropout of the cotangent."""
+        c = cotangents[0]
+        return (None if c is None else build.apply(self, c, *inputs[1:])), None, None

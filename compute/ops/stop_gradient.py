@@ -1,0 +1,32 @@
+"""Stop-gradient: the identity, through which no gradient flows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..program import Op, Program, Value
+from ..spec import Spec
+
+
+@dataclass(frozen=True)
+class StopGradient(Op):
+    """y = x, of any dtype, taken as a constant by differentiation."""
+
+    def infer(self, x: Spec) -> tuple[Spec, ...]:  # type: ignore[override]
+        """The spec stays."""
+        return (x,)
+
+    def decompose(self, build: Program, x: Value) -> tuple[Value, ...]:  # type: ignore[override]
+        """Nothing to compute: the value itself."""
+        return (x,)
+
+    def gradient(
+        self,
+        build: Program,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        cotangents: Sequence[Value | None],
+    ) -> Sequence[Value | None]:
+        """None."""
+        return (None,)

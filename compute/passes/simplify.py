@@ -1,0 +1,76 @@
+"""Folding constants, merging equal steps, removing steps that nobody needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..ops import Map, Reshape, Slice, Transpose
+from ..program import Program, Step, Value, rewrite
+
+FOLD_BYTES = 1 << 20  # a folded result above 1 MiB would cost more memory than the step costs time
+
+
+def simplify(program: Program) -> Program:
+    """Return an equal program with fewer steps."""
+    return remove_dead(_merge_equal(remove_dead(_fold(program))))
+
+
+def remove_dead(program: Program) -> Program:
+    """Return the program without the steps and constants on which no output or update depends."""
+    live = set(program.outputs.values()) | set(program.updates.values())
+    kept: list[Step] = []
+    for step in reversed(program.steps):
+        if any(o in live for o in step.outputs):
+            live.update(step.inputs)
+            kept.append(step)
+    trimmed = Program(
+        kept[::-1], program.inputs, program.state, program.updates, program.outputs, program.views,
+        {v: a for v, a in program.constants.items() if v in live}, program.random_count,
+    )  # fmt: skip
+    return rewrite(trimmed, lambda new, step, inputs: None)
+
+
+def _fold(program: Program) -> Program:
+    """Compute steps whose inputs are all constant, and drop movements that move nothing."""
+    from ..reference import KERNELS
+
+    def replace(new: Program, step: Step, inputs: tuple[Value, ...]) -> Sequence[Value] | None:
+        if _moves_nothing(step):
+            return inputs[:1]
+        small = all(o.spec.bytes <= FOLD_BYTES for o in step.outputs)
+        if not inputs or not small or any(v not in new.constants for v in inputs) or type(step.op) not in KERNELS:
+            return None
+        results = KERNELS[type(step.op)](step.op, *(new.constants[v] for v in inputs))
+        return [new.constant(r, r.dtype.name) for r in results]
+
+    return rewrite(program, replace)
+
+
+def _moves_nothing(step: Step) -> bool:
+    op = step.op
+    if not isinstance(op, (Reshape, Transpose, Slice, Map)) or len(step.inputs) != 1:
+        return False
+    if step.inputs[0].spec != step.outputs[0].spec:
+        return False
+    if isinstance(op, Transpose):
+        return list(op.axes) == sorted(op.axes)
+    if isinstance(op, Map):
+        return len(op.expressions) == 1 and op.expressions[0].op == "symbol"
+    return True
+
+
+def _merge_equal(program: Program) -> Program:
+    """Record an op on the same inputs once (common subexpressions)."""
+    seen: dict[tuple[Any, ...], tuple[Value, ...]] = {}
+
+    def replace(new: Program, step: Step, inputs: tuple[Value, ...]) -> Sequence[Value] | None:
+        key = (step.op, *map(id, inputs))
+        if key in seen:
+            return seen[key]
+        outputs = tuple(Value(o.spec, new, o.name) for o in step.outputs)
+        new.steps.append(Step(step.op, inputs, outputs, step.label))
+        seen[key] = outputs
+        return outputs
+
+    return rewrite(program, replace)
