@@ -1,8 +1,8 @@
-"""The compiled CPU engine: kernels, one pool of threads, and an executor of flat lists of instructions.
+"""The compiled CPU engine: kernels, one pool of threads, an executor of lists of instructions.
 
-Buffers are addresses (`array.ctypes.data`): the caller keeps the arrays alive, correctly sized and contiguous as the
-kernel asks; nothing here can check that. What a kernel expects, in which order, stands in the header comment of its
-source, csrc/kernels/*.cpp.
+Buffers are addresses (`array.ctypes.data`): the caller keeps the arrays alive, correctly sized and
+contiguous as the kernel asks; nothing here can check that. What a kernel expects, in which order,
+stands in the header comment of its source, csrc/kernels/*.cpp.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,10 +13,11 @@ compiler: str
 """Name and version of the compiler, e.g. "gcc 12.2"."""
 
 class Executor:
-    """A list of instructions that run in order, each spread over all threads, with a barrier after it.
+    """A list of instructions that run in order, each over all threads, with a barrier after it.
 
-    Every method that runs or changes an executor raises RuntimeError while it is running. Several executors may run at
-    once from several Python threads: one at a time uses the pool, the others work on their own thread alone.
+    Every method that runs or changes an executor raises RuntimeError while it is running. Several
+    executors may run at once from several Python threads: one at a time uses the pool, the others
+    work on their own thread alone.
     """
 
     def __init__(self) -> None: ...
@@ -55,16 +56,16 @@ class Executor:
         grain: int = 1,
         name: str = "function",
     ) -> int:
-        """Append a C function (buffers, integers, reals, start, stop), e.g. `numba.cfunc(...).address`.
+        """Append a C function (buffers, integers, reals, start, stop): `numba.cfunc(...).address`.
 
-        It is called from any thread of the pool without the GIL, and must stay alive as long as the executor.
+        It is called from any thread of the pool without the GIL, and must outlive the executor.
         """
 
     def add_python(self, callable: Callable[[], object], name: str = "python") -> int:
-        """Append a Python call, on the thread that called `run` and with the GIL; its exception ends the run."""
+        """Append a call on the thread that calls `run`, with the GIL; an exception ends the run."""
 
     def set_buffer(self, instruction: int, operand: int, address: int) -> None:
-        """Replace an operand's address. Raises IndexError where there is no such instruction or operand."""
+        """Replace an operand's address. Raises IndexError where there is none of that number."""
 
     def run(self) -> None:
         """Run all instructions without the GIL; allocates nothing."""
@@ -92,11 +93,21 @@ def run_kernel(
 ) -> None:
     """Run one kernel once; arguments and errors as `Executor.add`."""
 
+def plan(name: str, integers: Sequence[int]) -> tuple[int, int, int]:
+    """Units, bytes of scratch and partial results of a matmul, convolution or pool kernel.
+
+    They depend on the integers alone, never on threads or instruction set. Partial results: how
+    many copies of its output convolution_kernel_gradient writes; more than 1 need sum_partials.
+
+    Raises:
+        ValueError: not one of these kernels, or not as many integers as it takes.
+    """
+
 def kernels() -> list[str]:
     """Names of all kernels."""
 
 def isa() -> str:
-    """Instruction set of instructions added from now on: the best of the processor, or what CORTEX_ISA lowers it to.
+    """Instruction set of what is added from now on: the processor's best, or lower by CORTEX_ISA.
 
     Raises:
         ValueError: CORTEX_ISA is none of base, avx2, avx512.
@@ -106,17 +117,17 @@ def available_isas() -> list[str]:
     """Instruction sets this processor runs, lowest first."""
 
 def set_isa(name: str) -> None:
-    """Choose the instruction set for instructions added from now on. Raises ValueError where it is not available."""
+    """Choose the instruction set of what is added from now on; ValueError where not available."""
 
 def get_num_threads() -> int:
-    """Threads of the pool: CORTEX_NUM_THREADS, else OMP_NUM_THREADS, else the cores this process may use.
+    """Threads of the pool: CORTEX_NUM_THREADS, else OMP_NUM_THREADS, else `available_cores()`.
 
     Raises:
         ValueError: CORTEX_NUM_THREADS is not a number from 1 to 1024.
     """
 
 def set_num_threads(threads: int) -> None:
-    """Set the number of threads from the next instruction on. Raises ValueError outside 1 to 1024."""
+    """Set the number of threads from the next run on. Raises ValueError outside 1 to 1024."""
 
 def available_cores() -> int:
     """Cores this process may run on."""

@@ -80,5 +80,8 @@ def clip(x: Any, low: Any, high: Any) -> Any:
 
 
 def softplus(x: Any) -> Any:
-    """Return log(1 + exp(x)), computed as max(x, 0) + log1p(exp(-|x|)) so that it never overflows."""
-    return maximum(x, 0) + log1p(exp(-absolute(x)))
+    """Return log(1 + exp(x)), computed as (x + |x|) / 2 + log1p(exp(-|x|)) so that it never overflows.
+
+    The first term is max(x, 0), in the form whose derivative at 0 is the right one for the sum, 1/2.
+    """
+    return 0.5 * (x + absolute(x)) + log1p(exp(-absolute(x)))

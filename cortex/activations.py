@@ -1,9 +1,10 @@
 """Activations: ordinary functions of one number, written with `cortex.compute.math`.
 
-Called with arrays they compute; in a network they are compiled and differentiated symbolically. A user's
-own activation is any Python function of one argument, for example `lambda x: m.exp(-x * x)`.
-To add one, add a function and its row in `ACTIVATIONS`. At 0 the derivatives of the piecewise ones are
-those from the left: 0 for relu, the slope for leaky relu, that of the exponential for elu and selu.
+Called with arrays they compute; in a network they are compiled and differentiated symbolically. A
+user's own activation is any Python function of one argument, for example `lambda x: m.exp(-x *
+x)`. To add one, add a function and its row in `ACTIVATIONS`. At 0 the derivatives of the piecewise
+ones are those from the left: 0 for relu, the slope for leaky relu, that of the exponential for elu
+and selu.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ class Build:
     training: bool = False
     dtype: str = "float32"
     statistics: dict[Value, Value] = field(default_factory=dict)  # parameter value -> its value after the run
+    penalties: list[Value] = field(default_factory=list)  # scalars that training adds to the loss
 
     def apply(self, op: Op, *inputs: Value) -> Any:
         """Record an op; return its output or the tuple of its outputs."""
@@ -52,3 +53,13 @@ class Build:
         if parameter.spec != value.spec:
             raise ShapeError(f"Build.update: expected {parameter.spec}, given {value.spec}")
         self.statistics[parameter] = value
+
+    def penalty(self, value: Value) -> None:
+        """Add a scalar to the loss of training, such as the reconstruction error of an autoencoder.
+
+        Raises:
+            ShapeError: the value is not one float.
+        """
+        if value.shape != () or not value.spec.is_float:
+            raise ShapeError(f"Build.penalty: expected one float, given {value.spec}")
+        self.penalties.append(value)

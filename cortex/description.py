@@ -1,8 +1,8 @@
 """Things described by data: checked when made, turned to and from dicts and lists that survive JSON.
 
 A `Registry` knows one kind of thing (layers, initialisers) by type name; its members are frozen
-dataclasses. Their fields hold numbers, words, truth values, None, tuples, other registered things, or
-functions that have a name (`register_function`).
+dataclasses. Their fields hold numbers, words, truth values, None, tuples, other registered things,
+or functions that have a name (`register_function`).
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ class Registry:
         """Return the thing that `to_data` described.
 
         Raises:
-            DescriptionError: lists every unknown type, unknown or missing field and wrong value, with
+            DescriptionError: lists every unknown type, unknown or missing field and wrong value,
+            with
                 its place and, for a mistyped name, the nearest known one.
         """
         problems: list[str] = []
@@ -78,7 +79,9 @@ class Registry:
     def _decode(self, data: Any, place: str, problems: list[str]) -> Any:
         start = f"{place}: " if place else ""
         if not isinstance(data, Mapping) or not isinstance(data.get("type"), str):
-            problems.append(f"{start}expected a {self.kind}: an object with a 'type', given {data!r}")
+            problems.append(
+                f"{start}expected a {self.kind}: an object with a 'type', given {data!r}"
+            )
             return None
         name = data["type"]
         if name not in self.types:
@@ -179,11 +182,10 @@ def _decode(
 ) -> Any:
     """Return the content of one field: a nested thing of the kind that the annotation names."""
     if isinstance(data, (list, tuple)):
-        return tuple(
-            _decode(d, field, f"{place}[{i}]", own, problems) for i, d in enumerate(data)
-        )
+        return tuple(_decode(d, field, f"{place}[{i}]", own, problems) for i, d in enumerate(data))
     kind = next((k for k in REGISTRIES if k.capitalize() in str(field.type)), None)
-    if isinstance(data, Mapping) or (kind and data is not None):
+    # A number passes: a hyper-parameter is one or a schedule, and the type's own rule decides.
+    if isinstance(data, Mapping) or (kind and not isinstance(data, (int, float, type(None)))):
         return REGISTRIES.get(kind or "", own)._decode(data, place, problems)
     return plain(data)
 

@@ -61,8 +61,8 @@ def fans(shape: Shape, who: str = "initialiser") -> tuple[int, int]:
 class _Scaled:
     """Independent numbers of mean 0 and a variance that follows from the fans.
 
-    With `standardise_rows`, the numbers of each unit are shifted and scaled to have exactly mean 0 and the
-    requested variance (as the original did).
+    With `standardise_rows`, the numbers of each unit are shifted and scaled to have exactly mean 0
+    and the requested variance (as the original did).
     """
 
     distribution: Distribution = "normal"
@@ -79,7 +79,8 @@ class _Scaled:
         """Return float64 numbers of `shape`.
 
         Raises:
-            ShapeError: the shape is that of no matrix, or rows of one number cannot be standardised.
+            ShapeError: the shape is that of no matrix, or rows of one number cannot be
+            standardised.
         """
         name = type(self).__name__
         fan_in, fan_out = fans(shape, name)
@@ -91,7 +92,9 @@ class _Scaled:
         if not self.standardise_rows:
             return numbers
         if fan_in < 2:
-            raise ShapeError(f"{name}: rows of {fan_in} number cannot be standardised, given {shape}")
+            raise ShapeError(
+                f"{name}: rows of {fan_in} number cannot be standardised, given {shape}"
+            )
         rows = numbers.reshape(shape[0], fan_in)
         rows = rows - rows.mean(1, keepdims=True)
         return (rows * (sd / rows.std(1, keepdims=True))).reshape(shape)
@@ -152,8 +155,8 @@ class He(_Scaled):
 class Orthogonal:
     """Weights whose rows (columns where there are more rows) are orthonormal, times `gain`.
 
-    Kernels [O, C, *K] count as a matrix [O, C K]. The matrix is uniformly distributed: the signs of the QR
-    factors are fixed. Saxe, McClelland and Ganguli 2014.
+    Kernels [O, C, *K] count as a matrix [O, C K]. The matrix is uniformly distributed: the signs
+    of the QR factors are fixed. Saxe, McClelland and Ganguli 2014.
     """
 
     gain: float = math.sqrt(2)
@@ -286,8 +289,8 @@ class Automatic(Xavier):
 def choose(after: Iterable[Any] = ()) -> Initialiser:
     """Return the initialiser for weights whose layer is followed by the layers `after`, nearest first.
 
-    The first of them that says whether it rectifies (an activation, or a layer with weights of its own)
-    decides; pooling, normalisation, dropout and the like are passed over.
+    The first of them that says whether it rectifies (an activation, or a layer with weights of its
+    own) decides; pooling, normalisation, dropout and the like are passed over.
     """
     for layer in after:
         rectifies = getattr(layer, "rectifies", None)

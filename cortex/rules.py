@@ -64,9 +64,11 @@ def tuple_of(rule: Rule, length: int | None = None, least: int = 0) -> Rule:
     count = f"{length}" if length is not None else f"at least {least}" if least else "any number of"
     return Rule(
         f"a tuple of {count} entries, each {rule.expected}",
-        lambda v: isinstance(v, tuple)
-        and (len(v) == length if length is not None else len(v) >= least)
-        and all(map(rule.holds, v)),
+        lambda v: (
+            isinstance(v, tuple)
+            and (len(v) == length if length is not None else len(v) >= least)
+            and all(map(rule.holds, v))
+        ),
     )
 
 
@@ -74,7 +76,8 @@ def check(thing: Any, **rules: Rule) -> None:
     """Make the fields of a frozen dataclass plain (see `plain`) and hold them against their rules.
 
     Raises:
-        DescriptionError: names the type and, for each field that breaks its rule, the field, what was
+        DescriptionError: names the type and, for each field that breaks its rule, the field, what
+        was
             expected and what was given.
     """
     for field in dataclasses.fields(thing):

@@ -171,12 +171,58 @@ static inline CorrelationBlocks convolution_input_gradient_blocks(const Convolut
                             s.group_channels, s.group_filters);
 }
 
+// The other way to the input gradient: columns = w^T dy, one row for each (channel, tap), one column for each output
+// pixel, added up where the taps overlap. Exact in operations where the correlation computes a border of zeros: an
+// unpadded 5x5 kernel on 12x12 has 144 grid positions for 64 output pixels.
+struct ColumnBlocks {
+  bool used;
+  int64_t pixels, images, strips;              // of one image; images of a strip; strips
+  int64_t packed, channels, channel_blocks;    // channels at a time, of a unit
+  int64_t depth;                               // filters at a time
+  int64_t columns() const { return pixels * images; }
+};
+
+static inline ColumnBlocks column_blocks(const ConvolutionShape& s) {
+  ColumnBlocks b = {};
+  const int64_t taps = s.kernel_h * s.kernel_w;
+  b.pixels = s.out_height * s.out_width;
+  b.used = s.group_filters >= 4 && b.pixels <= 1024 && taps > 1 &&
+           5 * s.height * s.width > 6 * s.stride_h * s.stride_w * b.pixels;
+  b.images = smaller(larger(1, s.batch), larger(1, 256 / larger(1, b.pixels)));
+  b.strips = divide_up(s.batch, b.images);
+  b.packed = smaller(s.group_channels, divide_up(28, taps));
+  const int64_t pieces = divide_up(s.group_channels, b.packed), units = larger(1, s.groups * b.strips);
+  b.channels = b.packed * divide_up(pieces, smaller(pieces, divide_up(ENOUGH_UNITS, units)));
+  b.channel_blocks = divide_up(s.group_channels, b.channels);
+  b.depth = even_piece(s.group_filters, 320);
+  return b;
+}
+
+struct RowSum {
+  int64_t offset, count;  // first term of a row of dx in the columns, terms
+};
+
+// Elements of its pieces of scratch.
+static inline int64_t column_sums(const ColumnBlocks& b, const ConvolutionShape& s) {
+  return round_up(b.packed * s.kernel_h * s.kernel_w * b.columns() + 2 * SLACK, 16);
+}
+static inline int64_t column_panels(const ColumnBlocks& b) {
+  return round_up((b.columns() + PANEL) * b.depth + SLACK, 16);
+}
+static inline int64_t column_tables(const ColumnBlocks& b, const ConvolutionShape& s) {
+  return round_up(b.depth * 8, 64) + round_up(s.height * 16, 64);
+}
+
 static inline Plan convolution_plan(const int64_t* integer, int64_t element) {
   const ConvolutionShape s = convolution_shape(integer);
   return correlation_plan(convolution_blocks(s), forward_columns(s), s.groups, element);
 }
 static inline Plan convolution_input_gradient_plan(const int64_t* integer, int64_t element) {
   const ConvolutionShape s = convolution_shape(integer);
+  const ColumnBlocks b = column_blocks(s);
+  if (b.used)
+    return {s.groups * b.channel_blocks * b.strips,
+            column_tables(b, s) + (column_sums(b, s) + column_panels(b) + 16 * b.depth + SLACK) * element, 1};
   return correlation_plan(convolution_input_gradient_blocks(s),
                           longest_gradient_axis(s.width, s.kernel_w, s.stride_w, s.dilation_w), s.groups, element);
 }

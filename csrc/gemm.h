@@ -122,6 +122,18 @@ template <class T, bool STEPS> static void run_tile(int rows, int64_t columns, c
       store_part(tile.c + i * tile.c_row + j, load(edge + i * pitch + j), smaller(L, columns - j));
 }
 
+// From [depth][count] in memory to [depth][pitch]; the last vector of a row may spill into the next, written later, or
+// beyond the end (SLACK).
+template <class T> static void pack_straight(const T* data, int64_t row, int64_t count, int64_t depth, T* out,
+                                      int64_t pitch) {
+  constexpr int L = LANES<T>;
+  const int64_t whole = count / L * L;
+  for (int64_t k = 0; k < depth; k++) {
+    for (int64_t i = 0; i < whole; i += L) store(out + k * pitch + i, load(data + k * row + i));
+    if (whole < count) store(out + k * pitch + whole, load_part(data + k * row + whole, count - whole));
+  }
+}
+
 // ---------------------------------------------------------------- inner products
 
 struct Segment {

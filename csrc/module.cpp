@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "executor.h"
+#include "planned.h"
 #include "pool.h"
 #include "registry.h"
 
@@ -120,6 +121,18 @@ void run_kernel(const std::string& kernel, const Addresses& buffers, std::vector
   run(executor);
 }
 
+py::tuple plan(const std::string& kernel, const std::vector<int64_t>& integers) {
+  int64_t element = 0;
+  const cortex::Planned* planned = cortex::find_planned(kernel.c_str(), &element);
+  if (!planned)
+    throw py::value_error("plan: \"" + kernel + "\" is not a kernel whose work is planned: " + near_names(kernel));
+  if (int64_t(integers.size()) != planned->integers)
+    throw py::value_error("plan: " + kernel + " takes " + std::to_string(planned->integers) + " integers, given " +
+                          std::to_string(integers.size()));
+  const cortex::Plan plan = planned->plan(integers.data(), element);
+  return py::make_tuple(plan.units, plan.scratch, plan.parts);
+}
+
 std::vector<std::string> available_isas() {
   std::vector<std::string> names;
   for (int isa = 0; isa < cortex::ISA_COUNT; isa++)
@@ -187,6 +200,7 @@ PYBIND11_MODULE(_native, m) {
 
   m.def("run_kernel", run_kernel, "name"_a, "buffers"_a, "integers"_a, "reals"_a, "units"_a, "grain"_a = 1,
         "scratch"_a = 0);
+  m.def("plan", plan, "name"_a, "integers"_a);
   m.def("kernels", kernel_names);
   m.def("isa", [] { return cortex::isa_name(cortex::current_isa()); });
   m.def("available_isas", available_isas);

@@ -119,6 +119,15 @@ template <class T, int... I> CORTEX_INLINE Vec<T> odd_lanes(Vec<T> a, Vec<T> b, 
 template <class T> CORTEX_INLINE Vec<T> even_lanes(Vec<T> a, Vec<T> b) { return even_lanes<T>(a, b, AllLanes<T>()); }
 template <class T> CORTEX_INLINE Vec<T> odd_lanes(Vec<T> a, Vec<T> b) { return odd_lanes<T>(a, b, AllLanes<T>()); }
 
+// a0 b0 a1 b1 .. from the lower halves of two vectors, and from the upper halves.
+template <class T, int FROM, int... I> CORTEX_INLINE Vec<T> interleave(Vec<T> a, Vec<T> b, Lanes<I...>) {
+  return __builtin_shufflevector(a, b, (FROM + I / 2 + I % 2 * LANES<T>)...);
+}
+template <class T> CORTEX_INLINE Vec<T> interleave_lower(Vec<T> a, Vec<T> b) { return interleave<T, 0>(a, b, AllLanes<T>()); }
+template <class T> CORTEX_INLINE Vec<T> interleave_upper(Vec<T> a, Vec<T> b) {
+  return interleave<T, LANES<T> / 2>(a, b, AllLanes<T>());
+}
+
 // Transpose of LANES x LANES elements in registers: log2(LANES) rounds that swap off-diagonal blocks of D x D.
 template <class T, int D, int... I> CORTEX_INLINE void swap_blocks(Vec<T>& a, Vec<T>& b, Lanes<I...>) {
   const Vec<T> upper = __builtin_shufflevector(a, b, ((I & D) ? LANES<T> + I - D : I)...);

@@ -132,7 +132,7 @@ def _header(file: IO[bytes]) -> _Header:
     except DataError:
         raise
     except Exception as error:  # the parser of a hostile header fails in many ways
-        raise DataError(f"is no .npy: {error}") from error
+        raise DataError(f"is no .npy: {str(error)[:200]}") from error
     if dtype.hasobject:
         raise DataError("holds Python objects, which are never unpickled")
     if dtype.itemsize == 0 or any(length < 0 for length in shape):

@@ -93,7 +93,7 @@ def in_batches(source: Dataset, order: Rows, batch_size: int, drop_last: bool) -
     """The rows `order` of `source` in batches, the last one smaller or left out."""
     size = whole("batch_size", batch_size, 1)
     end = len(order) // size * size if drop_last else len(order)
-    return (source.read(order[start : min(start + size, end)]) for start in range(0, end, size))
+    return (source.read(order[start : start + size]) for start in range(0, end, size))
 
 
 def row_numbers(rows: ArrayLike, count: int) -> Rows:

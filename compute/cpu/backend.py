@@ -10,7 +10,7 @@ import numpy as np
 from ..backend import Capabilities, Memory, PlanReport
 from ..errors import BackendError
 from ..host import HostBuffers, HostMemory, aligned
-from ..passes import decompose, fuse_epilogues, fuse_maps, simplify
+from ..passes import decompose, fuse_epilogues, fuse_maps, simplify, updates_last
 from ..passes.memory import round_up
 from ..program import Program, Value
 from ..spec import Spec
@@ -143,7 +143,7 @@ class CpuBackend:
         check_supported(program)
         program = simplify(decompose(program, keeps))
         program = simplify(fuse_maps(program))
-        program = isolate(fuse_epilogues(program, accepts_epilogue))
+        program = updates_last(isolate(fuse_epilogues(program, accepts_epilogue)))
         return CpuExecutable(program, memory if memory is not None else HostMemory())
 
 

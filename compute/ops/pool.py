@@ -18,7 +18,7 @@ class Pool(Op):
     """Pool x [N, C, *S] to [N, C, *T].
 
     `max`: outputs (y, index); padding counts as minus infinity, the first of equal maxima wins; the index is the
-    position inside the window, row-major (uint8 for windows of at most 256 cells, else int32).
+    position inside the window, row-major (uint8 for windows of at most 255 cells, else int32).
     `average`: output y; the sum of the real cells divided by their number or, with `count_padding`, by the number of
     cells of the window that lie inside the padded input.
     """
@@ -76,7 +76,7 @@ class PoolGradient(Op):
 
 def index_dtype(window: Window) -> str:
     """Return the dtype of the position inside a window."""
-    return "uint8" if math.prod(window.size) <= 256 else "int32"
+    return "uint8" if math.prod(window.size) <= 255 else "int32"
 
 
 def _check(operation: str, kind: str, window: Window, x: Spec) -> None:

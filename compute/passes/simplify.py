@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..expression import constant, substitute, symbol
 from ..ops import Map, Reshape, Slice, Transpose
 from ..program import Program, Step, Value, rewrite
 
+SCALAR_BYTES = 8  # one number spread over a shape costs no memory as a map, and fuses as a literal
 FOLD_BYTES = 1 << 20  # a folded result above 1 MiB would cost more memory than the step costs time
 
 
@@ -38,13 +40,28 @@ def _fold(program: Program) -> Program:
     def replace(new: Program, step: Step, inputs: tuple[Value, ...]) -> Sequence[Value] | None:
         if _moves_nothing(step):
             return inputs[:1]
-        small = all(o.spec.bytes <= FOLD_BYTES for o in step.outputs)
-        if not inputs or not small or any(v not in new.constants for v in inputs) or type(step.op) not in KERNELS:
-            return None
+        spread = isinstance(step.op, Map) and all(v.spec.size == 1 for v in inputs)
+        limit = SCALAR_BYTES if spread else FOLD_BYTES
+        small = all(o.spec.bytes <= limit for o in step.outputs)
+        if not small or any(v not in new.constants for v in inputs) or type(step.op) not in KERNELS:
+            return _with_literals(new, step, inputs)
         results = KERNELS[type(step.op)](step.op, *(new.constants[v] for v in inputs))
         return [new.constant(r, r.dtype.name) for r in results]
 
     return rewrite(program, replace)
+
+
+def _with_literals(new: Program, step: Step, inputs: tuple[Value, ...]) -> Sequence[Value] | None:
+    """Write constants of one element into the expressions of a map."""
+    op = step.op
+    literal = {i: new.constants[v].item() for i, v in enumerate(inputs) if v in new.constants and v.spec.size == 1}
+    if not isinstance(op, Map) or not literal:
+        return None
+    kept = [i for i in range(len(inputs)) if i not in literal]
+    table = [constant(literal[i]) if i in literal else symbol(kept.index(i)) for i in range(len(inputs))]
+    expressions = tuple(substitute(e, table) for e in op.expressions)
+    result = new.apply(Map(expressions, op.dtypes, step.outputs[0].shape), *(inputs[i] for i in kept))
+    return result if isinstance(result, tuple) else (result,)
 
 
 def _moves_nothing(step: Step) -> bool:

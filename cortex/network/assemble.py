@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from cortex.compute.errors import near
+from cortex.layers.input import Input
 from cortex.protocols import Layer
 
 from .node import Argument, Attributes, Frozen, Node
@@ -68,7 +69,7 @@ class Assembly:
         if not isinstance(thing.layer, Layer):
             self.problems.append(f"{where}: expected a layer, given {thing.layer!r}")
             return before
-        if thing.parents is None and takes_nothing(thing.layer):
+        if thing.parents is None and isinstance(thing.layer, Input):
             start = ()
         full = prefix + thing.name if thing.name else self._free(prefix + type_name(thing.layer))
         self.nodes.append(replace(thing, name=full, parents=tuple(start)))
@@ -159,14 +160,8 @@ class Assembly:
 
 
 def type_name(layer: Any) -> str:
-    """Return the registered type name of a layer, or its class in snake case."""
-    name = type(layer).__name__
-    return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
-
-
-def takes_nothing(layer: Any) -> bool:
-    """Return whether a layer has no data arguments, as an input has none."""
-    return False
+    """Return the class of a layer in snake case: `BatchNormalisation` gives batch_normalisation."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(layer).__name__).lower()
 
 
 def _is_pair(item: Any) -> bool:

@@ -13,15 +13,21 @@ from cortex.compute.ops.map import filled
 from cortex.compute.ops.reduce import reshape_to
 from cortex.compute.program import Value
 from cortex.compute.spec import Shape
+from cortex.layers.input import Input
+from cortex.protocols import Parameter
 
 from .graph import source
 from .node import Argument, Column, Constant, Node
 from .references import parse
 
 
+class Unknown(Exception):
+    """Something that a node reads is not known, because the node that should give it is wrong."""
+
+
 @dataclass
 class Forward:
-    """Records nodes into `build`; `own(name, shape)` gives the value of a node's own parameter `node.parameter`.
+    """Records nodes into `build`; `own` gives the value of a parameter by its full name, `node.parameter`.
 
     After `record`, `outputs[node]` are the values that the node gave and `columns` the inputs that parameters are
     bound to.
@@ -46,6 +52,8 @@ class Forward:
         if at.parameter:
             value = self.parameter(at.node, at.parameter, None)
             return [reshape_to(self.build.program, value, (1, *value.shape))]
+        if at.node not in self.outputs:
+            raise Unknown(at.node)
         values = self.outputs[at.node]
         if at.output is None:
             return values
@@ -69,9 +77,10 @@ class Forward:
             if shape is not None and value.shape != shape:
                 raise ShapeError(f"parameter {parameter!r} asks for {shape}, {a} has {value.shape}")
             return value
-        (value,) = self._data(a) if len(self._data(a)) == 1 else (None,)
-        if value is None:
-            raise ShapeError(f"parameter {parameter!r} is bound to {a}, which has several outputs; write {a}:0")
+        values = self._data(a)
+        if len(values) != 1:
+            raise ShapeError(f"parameter {parameter!r} is bound to {a}, which has {len(values)} outputs; write {a}:0")
+        value = values[0]
         if shape is None:
             return value
         size = int(np.prod(shape, dtype=np.int64))
@@ -99,8 +108,14 @@ class Forward:
             raise ShapeError(f"column {name!r} has shape {found.shape} for one parameter and is bound to {shape}")
         return found
 
-    def record(self, name: str, parameters: Mapping[str, Value], given: Sequence[Value] | None = None) -> None:
-        """Record the forward pass of one node; `given` replaces its data arguments."""
-        data = self.data(name) if given is None else given
-        result = self.nodes[name].layer.forward(self.build, *data, **parameters)
+    def record(self, name: str, asked: Mapping[str, Parameter], batch: int) -> None:
+        """Record one node for a batch; an input declares its column in the program."""
+        layer, build = self.nodes[name].layer, self.build
+        if isinstance(layer, Input):
+            column = layer.column(batch, build.dtype)
+            data = [build.program.input(name, column.shape, column.dtype)]
+        else:
+            data = self.data(name)
+        parameters = {p: self.parameter(name, p, q.shape) for p, q in asked.items()}
+        result = layer.forward(build, *data, **parameters)
         self.outputs[name] = tuple(result) if isinstance(result, (tuple, list)) else (result,)

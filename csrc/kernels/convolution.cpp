@@ -13,6 +13,7 @@
 // The trick: pixels are the vector dimension, so 1 or 20 channels cost nothing; weights are broadcast in the order they
 // lie in memory. A strip of the source is packed once per column tap (not per tap: convolution_plans.h), and a table of
 // steps tells the register tile where each (channel, row tap, column tap) lies in the weights and in the planes.
+#include "column_gradient.h"
 #include "gemm.h"
 #include "planes.h"
 #include "registry.h"
@@ -136,10 +137,6 @@ template <class T> void correlate(const Correlation<T>& c, const CorrelationBloc
   }
 }
 
-template <class T> T slope_of(const Call& call, int64_t activation) {
-  return activation == ACTIVATION_LEAKY_RELU ? T(call.real[0]) : T(0);
-}
-
 template <class T> void convolution(const Call& call, int64_t start, int64_t stop) {
   const ConvolutionShape s = convolution_shape(call.integer);
   const CorrelationBlocks b = convolution_blocks(s);
@@ -160,6 +157,7 @@ template <class T> void convolution(const Call& call, int64_t start, int64_t sto
 
 template <class T> void convolution_input_gradient(const Call& call, int64_t start, int64_t stop) {
   const ConvolutionShape s = convolution_shape(call.integer);
+  if (column_blocks(s).used) return column_gradient<T>(call, s, start, stop);
   const CorrelationBlocks b = convolution_input_gradient_blocks(s);
   const Scratch<T> scratch = split_scratch<T>(
       call.scratch, b, longest_gradient_axis(s.width, s.kernel_w, s.stride_w, s.dilation_w).taps);

@@ -45,17 +45,6 @@ template <class T> void pack_transposed(const T* data, int64_t row, int64_t coun
     for (int64_t i = 0; i < count; i++) out[k * pitch + i] = data[i * row + k];
 }
 
-// From [depth][count] in memory to [depth][pitch].
-template <class T> void pack_straight(const T* data, int64_t row, int64_t count, int64_t depth, T* out,
-                                      int64_t pitch) {
-  constexpr int L = LANES<T>;
-  const int64_t whole = count / L * L;
-  for (int64_t k = 0; k < depth; k++) {
-    for (int64_t i = 0; i < whole; i += L) store(out + k * pitch + i, load(data + k * row + i));
-    if (whole < count) store(out + k * pitch + whole, load_part(data + k * row + whole, count - whole));
-  }
-}
-
 template <class T> struct Problem {
   MatmulShape shape;
   Matrix<T> a, b;

@@ -91,6 +91,7 @@ def test_a_sequence_that_reuses_its_array(lazy):
         seen += batch["label"].tolist()
     assert sorted(seen) == list(range(200))
     assert data[7]["x"].tolist() == [7, 7, 7]
+    assert data.read([-1])["label"].tolist() == [199]
     assert data.read([5, 2], ["label"])["label"].tolist() == [5, 2]
 
 

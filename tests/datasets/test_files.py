@@ -84,7 +84,7 @@ def test_all_problems_of_an_npz(tmp_path):
         "member 'objects.npy' holds Python objects, which are never unpickled",
         "'short.npy' has a header that promises uint8 [1000000000], 1,000,000,000 bytes, but holds",
         "member 'negative.npy' has an impossible header: uint8 [-3]",
-        "member 'code.npy' is no .npy: Cannot parse header",
+        "member 'code.npy' is no .npy: ",
         "member 'new.npy' has .npy version (3, 0)",
         "member 'bz2.npy' is compressed by method 12; known: stored, deflated",
     ):

@@ -36,6 +36,7 @@ def test_the_bytes_are_those_of_the_format(tmp_path):
     write_idx(tmp_path / "b.gz", np.arange(5, dtype=">f8")[::2])
     np.testing.assert_array_equal(read_idx(tmp_path / "b.gz"), [0, 2, 4])
     first = (tmp_path / "b.gz").read_bytes()
+    assert first[4:8] == bytes(4)  # no time of writing
     write_idx(tmp_path / "b.gz", np.arange(5, dtype="<f8")[::2])
     assert (tmp_path / "b.gz").read_bytes() == first
 

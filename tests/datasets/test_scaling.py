@@ -25,6 +25,16 @@ def test_standardise_is_numpy_s(values):
     np.testing.assert_allclose(fitted.inverse(fitted.transform(values)), values, atol=1e-10)
 
 
+@given(batches)
+def test_min_max_is_numpy_s(values):
+    fitted = MinMax.fit(values, -1, 3)
+    np.testing.assert_array_equal(fitted.minimum, values.min(0))
+    np.testing.assert_array_equal(fitted.maximum, values.max(0))
+    scaled = fitted.transform(values)
+    assert scaled.min() >= -1 - 1e-12 and scaled.max() <= 3 + 1e-12
+    np.testing.assert_allclose(fitted.inverse(scaled), values, atol=1e-10)
+
+
 @given(batches, st.sampled_from(["element", "channel", "all"]), st.booleans())
 def test_json_round_trip(values, per, standard):
     per = "all" if values.ndim == 1 else per

@@ -58,6 +58,16 @@ def test_folds_are_a_partition_in_proportion(classes, data):
         assert counts.max() - counts.min() <= 1
 
 
+def test_a_share_that_is_whole_is_met_exactly():
+    counts = [46, 55, 55, 17, 30]  # 22ths of these, rounded in floating point, once fell short
+    classes = np.repeat(range(5), counts)
+    for part, share in zip(
+        split_rows(203, (1 / 22, 6 / 22, 15 / 22), 0, classes), (1, 6, 15), strict=True
+    ):
+        found = np.bincount(classes[part], minlength=5)
+        assert (np.abs(22 * found - share * np.array(counts)) < 22).all()
+
+
 def test_exact_sizes():
     training, test = holdout(numbered(100), 0.2, seed=1)
     assert (len(training), len(test)) == (80, 20)

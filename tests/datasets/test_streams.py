@@ -109,6 +109,25 @@ def test_an_early_end_ends_the_thread_and_closes_the_source(how):
     assert until(lambda: not running())
 
 
+def test_a_source_with_a_close_of_its_own_is_closed_on_the_thread():
+    class Source:
+        closed_on = None
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            return 1
+
+        def close(self):
+            self.closed_on = threading.current_thread().name
+
+    source = Source()
+    with prefetch(source) as items:
+        next(items)
+    assert source.closed_on == "cortex-prefetch"
+
+
 def test_the_thread_sees_the_callers_context():
     def divide():
         yield np.float64(1) / np.zeros(1)

@@ -77,7 +77,7 @@ def test_concatenate(data):
     joined = concatenate(data, data[1:3], data.take([]), data.take([4]))
     assert len(joined) == 8
     assert joined["label"].tolist() == [0, 1, 0, 2, 1, 1, 0, 1]
-    assert joined.read([7, 0, 5, 7])["x"].tolist() == [[8, 9], [0, 1], [2, 3], [8, 9]]
+    assert joined.read([-1, 0, 5, 7])["x"].tolist() == [[8, 9], [0, 1], [2, 3], [8, 9]]
     assert sorted(sum((b["label"].tolist() for b in joined.batches(3, seed=1)), [])) == sorted(
         [0, 1, 0, 2, 1, 1, 0, 1]
     )
@@ -144,6 +144,15 @@ def test_balanced_batches():
     renamed = np.concatenate([b["r"] for b in rename(data, row="r").batches(10, 5, 3)])
     np.testing.assert_array_equal(renamed, again)
     assert data[:3]["label"].tolist() == [0, 1, 2]
+
+
+def test_balanced_draws_each_class_anew_in_every_cycle():
+    data = balanced(Arrays(label=np.repeat([0, 1], 20)), epoch_length=40)
+    drawn = [data.draw(seed, epoch) for seed in (1, 2) for epoch in (0, 1)]
+    for kind in (0, 1):
+        cycles = {tuple(rows[(rows >= 20) == kind]) for rows in drawn}
+        assert len(cycles) == 4 and all(len(set(cycle)) == 20 for cycle in cycles)
+    assert len({tuple(rows >= 20) for rows in drawn}) == 4
 
 
 def test_balanced_errors():

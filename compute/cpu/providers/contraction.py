@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...expression import Expression, node, symbol
-from ...ops import Convolution, MatMul
+from ...ops import Convolution, ConvolutionInputGradient, ConvolutionKernelGradient, MatMul, Window
 from ...ops.fused import Fused
 from ...program import Step, Value
 from ...spec import Shape
@@ -120,7 +120,7 @@ def _product(
         sizes = (1, rows, *sizes[2:9], 0, 0, rows * sizes[2])
     name = f"matmul_{TYPES[c.spec.dtype]}"
     integers = (*sizes, NONE if bias is None else COLUMNS, kind, 0)
-    units, scratch, *_ = module.plan(name, list(integers))
+    units, scratch, *_ = _plan(name, integers)
     inputs = (a, b) if bias is None else (a, b, bias)
     return [
         Instruction("native", name, (c,), inputs, integers=integers, reals=(slope,), units=units, scratch=scratch)
@@ -139,6 +139,17 @@ def _numpy_product(op: MatMul, c: Operand, a: Operand, b: Operand) -> Instructio
     return Instruction("python", run, (c,), (a, b), provider="numpy")
 
 
+def geometry(window: Window, groups: int, x: Shape, filters: int) -> tuple[int, ...]:
+    """Return the integers 0 to 15 of the convolution kernels: always those of the forward convolution."""
+    one = (1,) * (2 - window.rank)
+    zero = ((0, 0),) * (2 - window.rank)
+    (top, bottom), (left, right) = (*zero, *window.padding)
+    return (
+        x[0], x[1], *one, *x[2:], filters, *one, *window.size, *one, *window.stride, top, bottom, left, right, *one,
+        *window.dilation, groups,
+    )  # fmt: skip
+
+
 def convolution(low: Lowering, step: Step) -> list[Instruction] | None:
     """One native convolution."""
     if not isinstance(step.op, Convolution):
@@ -147,13 +158,68 @@ def convolution(low: Lowering, step: Step) -> list[Instruction] | None:
     return _convolution(step.op, low.operand(step.outputs[0]), x, w)
 
 
-def _convolution(op: Any, *_: Any) -> list[Instruction] | None:
-    return None
+def _fits(*operands: Operand) -> bool:
+    return native() is not None and all(o.spec.size for o in operands) and len(operands[0].spec.shape) in (3, 4)
+
+
+def _convolution(
+    op: Convolution,
+    y: Operand,
+    x: Operand,
+    w: Operand,
+    bias: Operand | None = None,
+    kind: int = NONE,
+    slope: float = 0.0,
+) -> list[Instruction] | None:
+    if not _fits(x, w, y):
+        return None
+    integers = (*geometry(op.window, op.groups, x.spec.shape, w.spec.shape[0]), int(bias is not None), kind)
+    inputs = (x, w) if bias is None else (x, w, bias)
+    return [_planned(f"convolution_{TYPES[y.spec.dtype]}", y, inputs, integers, slope)]
+
+
+def _planned(
+    name: str, target: Operand, inputs: tuple[Operand, ...], integers: tuple[int, ...], slope: float = 0.0
+) -> Instruction:
+    units, scratch, *_ = _plan(name, integers)
+    return Instruction(
+        "native", name, (target,), inputs, integers=integers, reals=(slope,), units=units, scratch=scratch
+    )
+
+
+def _plan(name: str, integers: tuple[int, ...]) -> tuple[int, ...]:
+    """Return (units, bytes of scratch per thread, partial results) as the kernel itself computes them."""
+    module: Any = native()
+    return tuple(module.plan(name, list(integers)))
 
 
 def convolution_input_gradient(low: Lowering, step: Step) -> list[Instruction] | None:
-    return None
+    """One native transposed convolution."""
+    op = step.op
+    dy, w = low.operands(step.inputs)
+    target = low.operand(step.outputs[0])
+    if not isinstance(op, ConvolutionInputGradient) or not _fits(target, dy, w):
+        return None
+    integers = (*geometry(op.window, op.groups, target.spec.shape, w.spec.shape[0]), 0, NONE)
+    return [_planned(f"convolution_input_gradient_{TYPES[dy.spec.dtype]}", target, (dy, w), integers)]
 
 
 def convolution_kernel_gradient(low: Lowering, step: Step) -> list[Instruction] | None:
-    return None
+    """One native kernel gradient; where its sum is split, partial results and their sum."""
+    op = step.op
+    x, dy = low.operands(step.inputs)
+    target = low.operand(step.outputs[0])
+    if not isinstance(op, ConvolutionKernelGradient) or not _fits(x, dy, target):
+        return None
+    kind = TYPES[dy.spec.dtype]
+    name = f"convolution_kernel_gradient_{kind}"
+    integers = (*geometry(op.window, op.groups, x.spec.shape, dy.spec.shape[1]), 0, NONE)
+    _, _, parts = _plan(name, integers)
+    if parts == 1:
+        return [_planned(name, target, (x, dy), integers)]
+    partial = low.temporary((parts, *target.spec.shape), target.spec.dtype)
+    size = target.spec.size
+    total = Instruction(
+        "native", f"sum_partials_{kind}", (target,), (partial,), integers=(size, parts), units=-(-size // 4096)
+    )
+    return [_planned(name, partial, (x, dy), integers), total]

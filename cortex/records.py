@@ -1,0 +1,66 @@
+"""`Record`: what a step offers to those who watch. Nothing in it is computed until somebody reads it.
+
+Training of networks and descents of functions yield the same kind of record; observers and stopping rules
+(`cortex.observers`, `cortex.stopping`) are functions of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from cortex.compute.errors import near
+
+
+class Lazy:
+    """An entry that is computed at its first reading."""
+
+    __slots__ = ("compute",)
+
+    def __init__(self, compute: Callable[[], Any]) -> None:
+        self.compute = compute
+
+
+class Record(Mapping[str, Any]):
+    """An immutable mapping whose `Lazy` entries are realised once, when read; entries are attributes too."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, entries: Mapping[str, Any]) -> None:
+        self._entries = dict(entries)
+
+    def __getitem__(self, key: str) -> Any:
+        try:
+            value = self._entries[key]
+        except KeyError:
+            raise KeyError(f"this record has no entry {key!r}{near(key, self._entries)}") from None
+        if isinstance(value, Lazy):
+            value = self._entries[key] = value.compute()
+        return value
+
+    def __getattr__(self, key: str) -> Any:
+        if key.startswith("_"):
+            raise AttributeError(key)
+        try:
+            return self[key]
+        except KeyError as error:
+            raise AttributeError(error.args[0]) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def realised(self, key: str) -> bool:
+        """Return whether an entry has been computed (or never needed to be)."""
+        return not isinstance(self._entries[key], Lazy)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the entries that are plain numbers, strings, truth values or None, as a dict fit for JSON."""
+        return {k: v for k, v in self._entries.items() if isinstance(v, (int, float, str, bool, type(None)))}
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{k}={v!r}" for k, v in self.plain().items())
+        hidden = [k for k in self._entries if k not in self.plain()]
+        return f"Record({shown}{'; also: ' + ', '.join(hidden) if hidden else ''})"

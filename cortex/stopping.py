@@ -1,0 +1,129 @@
+"""When to stop: rules are functions of a record; the reason is an enum whose value is a sentence.
+
+A rule is called with each record and returns a `Reason` or None. Rules that remember (a plateau, a time) are made
+fresh for each run: what the functions below return is a factory, called once when a run begins.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any
+
+Rule = Callable[[Mapping[str, Any]], "Reason | None"]
+RuleFactory = Callable[[], Rule]
+
+
+class Reason(Enum):
+    """Why a run ended."""
+
+    EPOCHS = "The number of epochs is reached."
+    STEPS = "The number of steps is reached."
+    TIME = "The time is over."
+    TARGET = "The target is reached."
+    PLATEAU = "There was no more progress."
+    NOT_FINITE = "A value is not finite: infinite or not a number."
+    INTERRUPTED = "The run was interrupted."
+    EXHAUSTED = "There are no more records."
+
+
+def epochs(count: int) -> RuleFactory:
+    """Stop when `count` epochs are complete."""
+    return lambda: lambda r: Reason.EPOCHS if r["epoch"] >= count else None
+
+
+def steps(count: int) -> RuleFactory:
+    """Stop after `count` steps."""
+    return lambda: lambda r: Reason.STEPS if r["step"] >= count else None
+
+
+def seconds(limit: float) -> RuleFactory:
+    """Stop at the first record after `limit` seconds of this run."""
+
+    def start() -> Rule:
+        begin = time.monotonic()
+        return lambda r: Reason.TIME if time.monotonic() - begin >= limit else None
+
+    return start
+
+
+def target(key: str, value: float, mode: str = "auto") -> RuleFactory:
+    """Stop when entry `key` reaches `value`: from below (`max`) or above (`min`); `auto` takes `min` for losses."""
+    upwards = _upwards(key, mode)
+
+    def rule(r: Mapping[str, Any]) -> Reason | None:
+        found = r.get(key)
+        if found is None:
+            return None
+        return Reason.TARGET if (found >= value if upwards else found <= value) else None
+
+    return lambda: rule
+
+
+def plateau(key: str = "loss", patience: int = 5, least: float = 0.0, mode: str = "auto") -> RuleFactory:
+    """Stop when entry `key` has not improved by more than `least` in `patience` records that have it."""
+    upwards = _upwards(key, mode)
+
+    def start() -> Rule:
+        best, waited = -math.inf, 0
+
+        def rule(r: Mapping[str, Any]) -> Reason | None:
+            nonlocal best, waited
+            found = r.get(key)
+            if found is None:
+                return None
+            score = found if upwards else -found
+            best, waited = (score, 0) if score > best + least else (best, waited + 1)
+            return Reason.PLATEAU if waited >= patience else None
+
+        return rule
+
+    return start
+
+
+def not_finite(key: str = "loss") -> RuleFactory:
+    """Stop when entry `key` is infinite or not a number."""
+
+    def rule(r: Mapping[str, Any]) -> Reason | None:
+        found = r.get(key)
+        return Reason.NOT_FINITE if found is not None and not math.isfinite(found) else None
+
+    return lambda: rule
+
+
+def any_of(*rules: RuleFactory) -> RuleFactory:
+    """Stop when the first of these rules says so."""
+
+    def start() -> Rule:
+        made = [rule() for rule in rules]
+
+        def check(r: Mapping[str, Any]) -> Reason | None:
+            reasons = [rule(r) for rule in made]  # all of them: rules that remember must see every record
+            return next((x for x in reasons if x is not None), None)
+
+        return check
+
+    return start
+
+
+def all_of(*rules: RuleFactory) -> RuleFactory:
+    """Stop when all of these rules say so at one record; the reason is the last one's."""
+
+    def start() -> Rule:
+        made = [rule() for rule in rules]
+
+        def check(r: Mapping[str, Any]) -> Reason | None:
+            reasons = [rule(r) for rule in made]
+            return reasons[-1] if reasons and all(x is not None for x in reasons) else None
+
+        return check
+
+    return start
+
+
+def _upwards(key: str, mode: str) -> bool:
+    if mode not in ("auto", "min", "max"):
+        raise ValueError(f"stopping rule: mode must be 'auto', 'min' or 'max', given {mode!r}")
+    return mode == "max" or (mode == "auto" and not any(word in key for word in ("loss", "error", "value", "gradient")))

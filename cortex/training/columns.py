@@ -1,0 +1,66 @@
+"""Which column of a data set goes where: inputs by name, targets, weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cortex.compute.errors import DescriptionError, near
+
+TARGETS = ("label", "target", "y")
+WEIGHT = "sample_weight"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Network inputs and target columns by the names they have in the data set."""
+
+    inputs: Mapping[str, str]
+    targets: tuple[str, ...]
+    weight: str | None = None
+
+    def arrays(self, batch: Mapping[str, Any], training: bool = True) -> dict[str, Any]:
+        """Return what to write into an executable for one batch."""
+        wanted = {name: batch[column] for name, column in self.inputs.items()}
+        if training:
+            wanted |= {t: batch[t] for t in self.targets}
+            if self.weight is not None:
+                wanted[WEIGHT] = batch[self.weight]
+        return wanted
+
+
+def match(
+    inputs: tuple[str, ...],
+    columns: tuple[str, ...],
+    target: str | Mapping[str, str] | None = None,
+    needs_target: bool = True,
+) -> Columns:
+    """Find the columns of a network's inputs and targets.
+
+    An input takes the column of its name; a single input takes the single column that is left. The target defaults
+    to the column `label`, `target` or `y`.
+
+    Raises:
+        DescriptionError: a column is missing or the choice is not clear; all problems at once.
+    """
+    problems = []
+    if target is None:
+        found = [c for c in TARGETS if c in columns]
+        targets = tuple(found[:1])
+        if needs_target and not targets:
+            problems.append(f"no target: expected a column named {', '.join(TARGETS)} or the argument `target`")
+    else:
+        targets = (target,) if isinstance(target, str) else tuple(dict.fromkeys(target.values()))
+        problems += [f"target column {t!r} is missing{near(t, columns)}" for t in targets if t not in columns]
+    weight = WEIGHT if WEIGHT in columns else None
+    chosen = {name: name for name in inputs if name in columns}
+    missing = [name for name in inputs if name not in chosen]
+    left = [c for c in columns if c not in targets and c != weight and c not in chosen and c not in TARGETS]
+    if len(missing) == 1 and len(left) == 1:
+        chosen[missing[0]] = left[0]
+    else:
+        problems += [f"input {name!r} has no column{near(name, columns)}" for name in missing]
+    if problems:
+        raise DescriptionError(f"data with columns {', '.join(columns)}", problems)
+    return Columns({name: chosen[name] for name in inputs}, targets, weight)
