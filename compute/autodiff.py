@@ -8,7 +8,9 @@ from .errors import ShapeError
 from .program import Program, Value
 
 
-def gradients(program: Program, loss: Value, wrt: Sequence[Value], seed: Value | None = None) -> list[Value]:
+def gradients(
+    program: Program, loss: Value, wrt: Sequence[Value], seed: Value | None = None
+) -> list[Value]:
     """Record and return the gradient of `loss` with respect to each value of `wrt` (zeros where independent).
 
     `seed` is the cotangent of the loss, ones where omitted; a loss of several elements is differentiated as the
@@ -24,12 +26,15 @@ def gradients(program: Program, loss: Value, wrt: Sequence[Value], seed: Value |
         if not v.spec.is_float:
             raise ShapeError(f"gradients: expected float values, given {v!r}")
     if seed is not None and seed.spec != loss.spec:
-        raise ShapeError(f"gradients: the seed must have the loss's spec {loss.spec}, given {seed.spec}")
+        raise ShapeError(
+            f"gradients: the seed must have the loss's spec {loss.spec}, given {seed.spec}"
+        )
     with program.scope("gradient"):
         start = seed if seed is not None else filled(program, 1.0, loss.shape, loss.dtype)
         found = pull_back(program, {loss: start}, wrt, 0)
         return [
-            filled(program, 0.0, v.shape, v.dtype) if g is None else g for v, g in zip(wrt, found, strict=True)
+            filled(program, 0.0, v.shape, v.dtype) if g is None else g
+            for v, g in zip(wrt, found, strict=True)
         ]
 
 
@@ -52,8 +57,14 @@ def pull_back(
         have = [cotangent.get(o) if o in active else None for o in step.outputs]
         if all(c is None for c in have) or not any(v in active for v in step.inputs):
             continue
-        program.label = f"{step.label}/gradient" if step.label and not step.label.endswith("/gradient") else step.label
-        for value, g in zip(step.inputs, step.op.gradient(program, step.inputs, step.outputs, have), strict=True):
+        program.label = (
+            f"{step.label}/gradient"
+            if step.label and not step.label.endswith("/gradient")
+            else step.label
+        )
+        for value, g in zip(
+            step.inputs, step.op.gradient(program, step.inputs, step.outputs, have), strict=True
+        ):
             if g is None or value not in active:
                 continue
             cotangent[value] = cotangent[value] + g if value in cotangent else g

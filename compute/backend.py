@@ -61,10 +61,14 @@ class PlanReport:
         lines = [f"{self.backend}: {self.total:,} bytes"]
         lines += [f"  {kind:<12} {size:>14,}" for kind, size in self.bytes.items()]
         if self.unplanned_bytes:
-            lines.append(f"  activations reduced from {self.unplanned_bytes:,} bytes by sharing memory")
+            lines.append(
+                f"  activations reduced from {self.unplanned_bytes:,} bytes by sharing memory"
+            )
         width = max((len(s.provider) for s in self.steps), default=0)
         for i, s in enumerate(self.steps):
-            lines.append(f"  {i:>3} {s.provider:<{width}} {s.op}" + (f"  [{s.label}]" if s.label else ""))
+            lines.append(
+                f"  {i:>3} {s.provider:<{width}} {s.op}" + (f"  [{s.label}]" if s.label else "")
+            )
         return "\n".join(lines)
 
 

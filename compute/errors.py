@@ -19,8 +19,12 @@ class DescriptionError(CortexError, ValueError):
 
     def __init__(self, what: str, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
-        lines = self.problems[0] if len(self.problems) == 1 else "".join(
-            f"\n  {number}. {problem}" for number, problem in enumerate(self.problems, 1)
+        lines = (
+            self.problems[0]
+            if len(self.problems) == 1
+            else "".join(
+                f"\n  {number}. {problem}" for number, problem in enumerate(self.problems, 1)
+            )
         )
         super().__init__(f"{what}: {lines}")
 

@@ -254,7 +254,9 @@ _RULES: dict[str, Callable[..., Expression | None]] = {
 }  # fmt: skip
 
 
-def derivative(e: Expression, index: int, memo: dict[Expression, Expression] | None = None) -> Expression:
+def derivative(
+    e: Expression, index: int, memo: dict[Expression, Expression] | None = None
+) -> Expression:
     """Return d `e` / d symbol `index`, by the chain rule over the expression graph."""
     memo = {} if memo is None else memo
     if e.op == "symbol":
@@ -271,7 +273,9 @@ def derivative(e: Expression, index: int, memo: dict[Expression, Expression] | N
 
 
 def substitute(
-    e: Expression, replacement: Sequence[Expression], memo: dict[Expression, Expression] | None = None
+    e: Expression,
+    replacement: Sequence[Expression],
+    memo: dict[Expression, Expression] | None = None,
 ) -> Expression:
     """Return `e` with symbol i replaced by `replacement[i]`; this is all that fusing two maps needs."""
     memo = {} if memo is None else memo

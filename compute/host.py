@@ -49,7 +49,9 @@ class HostMemory:
 class HostBuffers:
     """The arrays of one executable by name, with checks worded for people."""
 
-    def __init__(self, program: Program, memory: HostMemory, make: Callable[[Spec], np.ndarray] = aligned) -> None:
+    def __init__(
+        self, program: Program, memory: HostMemory, make: Callable[[Spec], np.ndarray] = aligned
+    ) -> None:
         self.state = {n: memory.require(n, v.spec) for n, v in program.state.items()}
         self.inputs = {n: make(v.spec) for n, v in program.inputs.items()}
         self.outputs: dict[str, np.ndarray] = {}
@@ -70,13 +72,26 @@ class HostBuffers:
         if given.shape != target.shape:
             raise ShapeError(f"write {name!r}: expected shape {target.shape}, given {given.shape}")
         loses = not np.can_cast(given.dtype, target.dtype, "same_kind")
-        if loses and not (given.dtype.kind in "iu" and target.dtype.kind in "iu") and given.dtype.kind != "b":
-            raise ShapeError(f"write {name!r}: expected dtype {target.dtype}, given {given.dtype}; convert it first")
-        if given.dtype != target.dtype and given.dtype.kind in "iu" and target.dtype.kind in "iu" and given.size:
+        if (
+            loses
+            and not (given.dtype.kind in "iu" and target.dtype.kind in "iu")
+            and given.dtype.kind != "b"
+        ):
+            raise ShapeError(
+                f"write {name!r}: expected dtype {target.dtype}, given {given.dtype}; convert it first"
+            )
+        if (
+            given.dtype != target.dtype
+            and given.dtype.kind in "iu"
+            and target.dtype.kind in "iu"
+            and given.size
+        ):
             limits = np.iinfo(target.dtype)
             low, high = int(given.min()), int(given.max())
             if low < limits.min or high > limits.max:
-                raise ShapeError(f"write {name!r}: values {low}..{high} do not fit into {target.dtype}")
+                raise ShapeError(
+                    f"write {name!r}: values {low}..{high} do not fit into {target.dtype}"
+                )
         np.copyto(target, given, casting="unsafe")
 
     def read(self, name: str) -> np.ndarray:
@@ -92,4 +107,6 @@ class HostBuffers:
         for group in groups:
             if name in group:
                 return group[name]
-        raise ShapeError(f"nothing is named {name!r} here{near(name, [n for g in groups for n in g])}")
+        raise ShapeError(
+            f"nothing is named {name!r} here{near(name, [n for g in groups for n in g])}"
+        )

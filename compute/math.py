@@ -52,7 +52,9 @@ sqrt = _function("sqrt", "Return the square root, elementwise.")
 tanh = _function("tanh", "Return the hyperbolic tangent, elementwise.")
 sin = _function("sin", "Return the sine of x in radians.")
 cos = _function("cos", "Return the cosine of x in radians.")
-erf = _function("erf", "Return the error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x.")
+erf = _function(
+    "erf", "Return the error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."
+)
 logistic = _function("logistic", "Return 1 / (1 + exp(-x)), elementwise.")
 floor = _function("floor", "Return the largest integer not above x, as a float.")
 absolute = _function("abs", "Return |x|; its derivative at 0 is 0.")

@@ -32,7 +32,9 @@ class NumpyExecutable:
                 "activations": sum(v.spec.bytes for v in values),
             },
             tuple(
-                StepReport(type(s.op).__name__, s.label, "numpy", tuple(str(o.spec) for o in s.outputs))
+                StepReport(
+                    type(s.op).__name__, s.label, "numpy", tuple(str(o.spec) for o in s.outputs)
+                )
                 for s in program.steps
             ),
         )
@@ -64,7 +66,9 @@ class NumpyBackend:
             BackendError: the memory is another backend's, or its state differs in shape or dtype.
         """
         if memory is not None and not isinstance(memory, HostMemory):
-            raise BackendError(f"numpy: expected a memory of a host backend, given {type(memory).__name__}")
+            raise BackendError(
+                f"numpy: expected a memory of a host backend, given {type(memory).__name__}"
+            )
         return NumpyExecutable(program, memory if memory is not None else HostMemory())
 
 

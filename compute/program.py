@@ -103,7 +103,9 @@ class Value:
         return self.program.map(lambda a: ~a, self)
 
     def __bool__(self) -> bool:
-        raise TypeError("Value: a value of a program has no truth value while the program is built; use where()")
+        raise TypeError(
+            "Value: a value of a program has no truth value while the program is built; use where()"
+        )
 
     def __repr__(self) -> str:
         return f"Value({self.name + ': ' if self.name else ''}{self.spec})"
@@ -230,7 +232,9 @@ class Program:
 
     def constant(self, array: Any, dtype: str | None = None) -> Value:
         """Return a value that holds a copy of `array` (dtype float32 for Python floats unless said)."""
-        data = np.array(array, dtype=dtype or (None if isinstance(array, np.ndarray) else _default_dtype(array)))
+        data = np.array(
+            array, dtype=dtype or (None if isinstance(array, np.ndarray) else _default_dtype(array))
+        )
         value = Value(Spec(data.shape, data.dtype.name), self)
         data.setflags(write=False)
         self.constants[value] = data
@@ -276,8 +280,10 @@ class Program:
         inputs = [values[i] for i in unique] + extra
         dtypes = tuple(dtype or _result_dtype(e, inputs) for e in results)
         outputs = self.apply(Map(results, dtypes), *inputs)
-        return outputs if isinstance(result, tuple) and len(results) > 1 else (
-            (outputs,) if isinstance(result, tuple) else outputs
+        return (
+            outputs
+            if isinstance(result, tuple) and len(results) > 1
+            else ((outputs,) if isinstance(result, tuple) else outputs)
         )
 
     def update(self, state: str, value: Value) -> None:
@@ -289,7 +295,9 @@ class Program:
         if state not in self.state:
             raise ShapeError(f"Program.update: no state named {state!r}{near(state, self.state)}")
         if value.spec != self.state[state].spec:
-            raise ShapeError(f"Program.update {state!r}: expected {self.state[state].spec}, given {value.spec}")
+            raise ShapeError(
+                f"Program.update {state!r}: expected {self.state[state].spec}, given {value.spec}"
+            )
         self.updates[state] = value
 
     def output(self, name: str, value: Value) -> None:
@@ -314,10 +322,14 @@ class Program:
     def _check_free(self, name: str) -> None:
         for kind in (self.inputs, self.state, self.outputs, self.views):
             if name in kind:
-                raise ShapeError(f"Program: the name {name!r} is taken; names of inputs, state, outputs and views differ")
+                raise ShapeError(
+                    f"Program: the name {name!r} is taken; names of inputs, state, outputs and views differ"
+                )
 
     def __str__(self) -> str:
-        names: dict[Value, str] = {v: n for group in (self.inputs, self.state) for n, v in group.items()}
+        names: dict[Value, str] = {
+            v: n for group in (self.inputs, self.state) for n, v in group.items()
+        }
         for v in self.constants:
             names[v] = f"c{len(names)}"
         lines = [f"{n}: {v.spec}" for v, n in names.items()]
@@ -326,7 +338,9 @@ class Program:
                 names[o] = f"v{len(names)}"
             left = ", ".join(f"{names[o]}: {o.spec}" for o in step.outputs)
             right = ", ".join(names[i] for i in step.inputs)
-            lines.append(f"{left} = {step.op}({right})" + (f"  # {step.label}" if step.label else ""))
+            lines.append(
+                f"{left} = {step.op}({right})" + (f"  # {step.label}" if step.label else "")
+            )
         lines += [f"update {n} <- {names[v]}" for n, v in self.updates.items()]
         lines += [f"output {n} = {names[v]}" for n, v in self.outputs.items()]
         return "\n".join(lines)
@@ -402,4 +416,6 @@ def _has_float(e: Expression) -> bool:
         return False
     if e.op == "constant":
         return isinstance(e.args[0], float)
-    return e.op in ("div", "exp", "log", "sqrt", "tanh", "logistic") or any(_has_float(a) for a in e.args)
+    return e.op in ("div", "exp", "log", "sqrt", "tanh", "logistic") or any(
+        _has_float(a) for a in e.args
+    )

@@ -45,7 +45,9 @@ def compute_dtype(op: Map, *arrays: np.ndarray) -> str:
 
 def map_(op: Map, *arrays: np.ndarray) -> Arrays:
     kind = compute_dtype(op, *arrays)
-    shape = np.broadcast_shapes(*(a.shape for a in arrays), *([op.shape] if op.shape is not None else []))
+    shape = np.broadcast_shapes(
+        *(a.shape for a in arrays), *([op.shape] if op.shape is not None else [])
+    )
     operands = [a if a.dtype == np.bool_ else a.astype(kind) for a in arrays]
     results = evaluate(op.expressions, operands, kind)
     return tuple(
@@ -59,7 +61,11 @@ def reduce(op: Reduce, x: np.ndarray) -> Arrays:
         return (np.argmax(x, op.axes[0], keepdims=op.keep).astype(np.int32),)
     function = {"sum": np.sum, "max": np.max, "min": np.min, "prod": np.prod}[op.kind]
     keeps = op.kind in ("max", "min") or x.dtype.kind == "f"
-    return (np.asarray(function(x, axis=op.axes, keepdims=op.keep, **({} if keeps else {"dtype": np.int64}))),)
+    return (
+        np.asarray(
+            function(x, axis=op.axes, keepdims=op.keep, **({} if keeps else {"dtype": np.int64}))
+        ),
+    )
 
 
 def matmul(op: MatMul, a: np.ndarray, b: np.ndarray) -> Arrays:
@@ -68,7 +74,9 @@ def matmul(op: MatMul, a: np.ndarray, b: np.ndarray) -> Arrays:
     return (left @ right,)
 
 
-def _cells(window: Window, out: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
+def _cells(
+    window: Window, out: tuple[int, ...]
+) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
     """Yield each position inside the window and the strided slice of the padded input that it sees."""
     for position in itertools.product(*map(range, window.size)):
         cut = tuple(
@@ -80,7 +88,9 @@ def _cells(window: Window, out: tuple[int, ...]) -> Iterator[tuple[tuple[int, ..
 
 def _padded(window: Window, x: np.ndarray, out: tuple[int, ...], value: float) -> np.ndarray:
     pads = [(0, 0), (0, 0)]
-    for n, (low, _), k, s, t in zip(x.shape[2:], window.padding, window.reach, window.stride, out, strict=True):
+    for n, (low, _), k, s, t in zip(
+        x.shape[2:], window.padding, window.reach, window.stride, out, strict=True
+    ):
         pads.append((low, max(0, (t - 1) * s + k - low - n)))
     return np.pad(x, pads, constant_values=value)
 
@@ -100,7 +110,9 @@ def convolution(op: Convolution, x: np.ndarray, w: np.ndarray) -> Arrays:
     return (y.reshape(x.shape[0], w.shape[0], *out),)
 
 
-def convolution_input_gradient(op: ConvolutionInputGradient, dy: np.ndarray, w: np.ndarray) -> Arrays:
+def convolution_input_gradient(
+    op: ConvolutionInputGradient, dy: np.ndarray, w: np.ndarray
+) -> Arrays:
     out, g = dy.shape[2:], op.groups
     shape = (dy.shape[0], w.shape[1] * g, *op.extents)
     padded = _padded(op.window, np.zeros(shape, dy.dtype), out, 0)
@@ -111,13 +123,17 @@ def convolution_input_gradient(op: ConvolutionInputGradient, dy: np.ndarray, w: 
     return (_without_padding(op.window, padded, op.extents),)
 
 
-def convolution_kernel_gradient(op: ConvolutionKernelGradient, x: np.ndarray, dy: np.ndarray) -> Arrays:
+def convolution_kernel_gradient(
+    op: ConvolutionKernelGradient, x: np.ndarray, dy: np.ndarray
+) -> Arrays:
     out, g = dy.shape[2:], op.groups
     padded = _padded(op.window, x, out, 0)
     w = np.zeros((dy.shape[1], x.shape[1] // g, *op.window.size), x.dtype)
     axes = "xyz"[: len(out)]
     for position, cut in _cells(op.window, out):
-        piece = np.einsum(f"ngc{axes},ngo{axes}->goc", _grouped(padded[cut], g, 1), _grouped(dy, g, 1))
+        piece = np.einsum(
+            f"ngc{axes},ngo{axes}->goc", _grouped(padded[cut], g, 1), _grouped(dy, g, 1)
+        )
         w[(slice(None), slice(None), *position)] = piece.reshape(w.shape[:2])
     return (w,)
 
@@ -127,11 +143,15 @@ def _without_padding(window: Window, padded: np.ndarray, extents: tuple[int, ...
     return np.ascontiguousarray(padded[(slice(None), slice(None), *cut)])
 
 
-def pool_counts(window: Window, extents: tuple[int, ...], count_padding: bool, dtype: Any) -> np.ndarray:
+def pool_counts(
+    window: Window, extents: tuple[int, ...], count_padding: bool, dtype: Any
+) -> np.ndarray:
     """Return the divisor of each average window, as an array [1, 1, *T]."""
     total: np.ndarray = np.ones((), dtype)
     out = window.output("Pool", extents)
-    for n, (low, high), k, s, t in zip(extents, window.padding, window.size, window.stride, out, strict=True):
+    for n, (low, high), k, s, t in zip(
+        extents, window.padding, window.size, window.stride, out, strict=True
+    ):
         starts = np.arange(t) * s - low
         first, last = (-low, n + high) if count_padding else (0, n)
         counts = np.minimum(starts + k, last) - np.maximum(starts, first)

@@ -59,7 +59,9 @@ def availability(name: str) -> Availability:
     try:
         module = import_module(_target(name).partition(":")[0])
         works, reason = module.available() if hasattr(module, "available") else (True, "registered")
-    except Exception as error:  # a third party's import may fail in any way; the reason is what people need
+    except (
+        Exception
+    ) as error:  # a third party's import may fail in any way; the reason is what people need
         return Availability(name, False, f"{type(error).__name__}: {error}")
     return Availability(name, works, reason)
 
@@ -78,7 +80,9 @@ def get_backend(name: str | Backend | None = None) -> Backend:
     if chosen not in _made:
         state = availability(chosen)
         if not state.works:
-            raise BackendError(f"backend {chosen!r} is not available: {state.reason}; `cortex info` lists all backends")
+            raise BackendError(
+                f"backend {chosen!r} is not available: {state.reason}; `cortex info` lists all backends"
+            )
         module, _, attribute = _target(chosen).partition(":")
         _made[chosen] = getattr(import_module(module), attribute)()
     return _made[chosen]

@@ -46,7 +46,9 @@ def _table() -> dict[str, Scalar]:
     from . import math as m
 
     def compare(evaluate: Callable[..., Any], sign: str) -> Scalar:
-        return Scalar(evaluate, (_zero, _zero), f"({{}} {sign} {{}})", f"({{}} {sign} {{}})", 1, True)
+        return Scalar(
+            evaluate, (_zero, _zero), f"({{}} {sign} {{}})", f"({{}} {sign} {{}})", 1, True
+        )
 
     return {
         "add": Scalar(np.add, (lambda a, b: 1, lambda a, b: 1), "({} + {})", "({} + {})"),
@@ -68,7 +70,9 @@ def _table() -> dict[str, Scalar]:
         "log": Scalar(np.log, (lambda a: 1 / a,), "math.log({})", "log({})", 15),
         "log1p": Scalar(np.log1p, (lambda a: 1 / (1 + a),), "math.log1p({})", "log1p({})", 20),
         "sqrt": Scalar(np.sqrt, (lambda a: 0.5 / m.sqrt(a),), "math.sqrt({})", "sqrt({})", 6),
-        "tanh": Scalar(np.tanh, (lambda a: 1 - m.tanh(a) * m.tanh(a),), "math.tanh({})", "tanh({})", 20),
+        "tanh": Scalar(
+            np.tanh, (lambda a: 1 - m.tanh(a) * m.tanh(a),), "math.tanh({})", "tanh({})", 20
+        ),
         "logistic": Scalar(
             _logistic,
             (lambda a: m.logistic(a) * (1 - m.logistic(a)),),
@@ -86,19 +90,23 @@ def _table() -> dict[str, Scalar]:
             20,
         ),
         "abs": Scalar(np.abs, (lambda a: m.sign(a),), "abs({})", "abs({})"),
-        "sign": Scalar(
-            np.sign, (_zero,), "(one * ({0} > 0) - one * ({0} < 0))", "sign({})", 2
-        ),
+        "sign": Scalar(np.sign, (_zero,), "(one * ({0} > 0) - one * ({0} < 0))", "sign({})", 2),
         "floor": Scalar(np.floor, (_zero,), "np.floor({})", "floor({})", 2),
         "maximum": Scalar(
             np.maximum,
-            (lambda a, b: m.where(m.maximum(a, b) > b, 1, 0), lambda a, b: m.where(m.maximum(a, b) > b, 0, 1)),
+            (
+                lambda a, b: m.where(m.maximum(a, b) > b, 1, 0),
+                lambda a, b: m.where(m.maximum(a, b) > b, 0, 1),
+            ),
             "({0} if {0} > {1} else {1})",
             "maximum({}, {})",
         ),
         "minimum": Scalar(
             np.minimum,
-            (lambda a, b: m.where(m.minimum(a, b) < b, 1, 0), lambda a, b: m.where(m.minimum(a, b) < b, 0, 1)),
+            (
+                lambda a, b: m.where(m.minimum(a, b) < b, 1, 0),
+                lambda a, b: m.where(m.minimum(a, b) < b, 0, 1),
+            ),
             "({0} if {0} < {1} else {1})",
             "minimum({}, {})",
         ),

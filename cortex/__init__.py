@@ -14,12 +14,35 @@ __version__ = "0.1.0"
 # public name -> the module that defines it
 _NAMES = {
     "Network": "cortex.network",
+    "check_gradient": "cortex.gradient_check",
+    "evaluate": "cortex.training",
+    "evaluation": "cortex.executables",
+    "fit": "cortex.training",
+    "gradient_check": "cortex.gradient_check",
+    "gradients": "cortex.executables",
+    "inference": "cortex.executables",
+    "load_checkpoint": "cortex.training",
+    "node": "cortex.network",
+    "predict": "cortex.executables",
+    "save_checkpoint": "cortex.training",
+    "train": "cortex.training",
+    "training_step": "cortex.executables",
+    "use_backend": "cortex.compute",
 }
 
 # public subpackages and modules, reached as `cortex.layers` without an import of their own
 _MODULES = (
+    "activations",
     "compute",
     "datasets",
+    "initialisers",
+    "layers",
+    "losses",
+    "metrics",
+    "observers",
+    "optimise",
+    "stopping",
+    "training",
 )
 
 _root = _os.path.dirname(_os.path.dirname(_os.path.abspath(__file__)))

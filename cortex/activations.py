@@ -32,12 +32,12 @@ def leaky_relu(x: Any, slope: float = 0.01) -> Any:
 
 def elu(x: Any, alpha: float = 1.0) -> Any:
     """Return x where x > 0, else alpha (e^x - 1). Clevert, Unterthiner and Hochreiter 2016."""
-    # The exponent is limited to 0: an overflow in the branch not taken would make the derivative NaN.
+    # The exponent is limited to 0: overflow in the branch not taken makes a derivative NaN.
     return m.where(x > 0, x, alpha * m.expm1(m.minimum(0, x)))
 
 
 def selu(x: Any) -> Any:
-    """Return 1.0507 elu(x, alpha=1.6733), which keeps mean 0 and variance 1. Klambauer et al. 2017."""
+    """Return 1.0507 elu(x, alpha=1.6733), which keeps mean 0, variance 1. Klambauer et al. 2017."""
     return SELU_SCALE * elu(x, SELU_ALPHA)
 
 
@@ -47,7 +47,7 @@ def gelu(x: Any) -> Any:
 
 
 def gelu_tanh(x: Any) -> Any:
-    """Return x/2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))). Hendrycks and Gimpel 2016, section 2."""
+    """Return x/2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))). Hendrycks and Gimpel 2016."""
     return x * (0.5 * (1 + m.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x)))))
 
 
@@ -98,7 +98,7 @@ def hard_swish(x: Any) -> Any:
 
 @dataclass(frozen=True)
 class Row:
-    """An activation, and whether it rectifies: then the layer before it is initialised by He's rule."""
+    """An activation, and whether it rectifies: He's rule then fills the weights before it."""
 
     function: Callable[[Any], Any]
     rectifies: bool = False

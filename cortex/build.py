@@ -22,7 +22,9 @@ class Build:
     program: Program
     training: bool = False
     dtype: str = "float32"
-    statistics: dict[Value, Value] = field(default_factory=dict)  # parameter value -> its value after the run
+    statistics: dict[Value, Value] = field(
+        default_factory=dict
+    )  # parameter value -> its value after the run
     penalties: list[Value] = field(default_factory=list)  # scalars that training adds to the loss
 
     def apply(self, op: Op, *inputs: Value) -> Any:

@@ -1,4 +1,4 @@
-"""Things described by data: checked when made, turned to and from dicts and lists that survive JSON.
+"""Things described by data: checked when made, to and from dicts and lists that survive JSON.
 
 A `Registry` knows one kind of thing (layers, initialisers) by type name; its members are frozen
 dataclasses. Their fields hold numbers, words, truth values, None, tuples, other registered things,
@@ -57,7 +57,7 @@ class Registry:
             DescriptionError: a type is not registered, or a function has no name; lists every case.
         """
         problems: list[str] = []
-        data = _encode(thing, self.kind, problems)
+        data = _encode(thing, "", problems)
         if problems:
             raise DescriptionError(f"{self.kind} to data", problems)
         return dict(data)
@@ -130,7 +130,7 @@ def function_of(name: Any) -> Callable[..., Any]:
 
 
 def short(thing: Any) -> str:
-    """Return a dataclass as the shortest call that makes it: fields at their default are left out."""
+    """Return the shortest call that makes a dataclass: fields at their default are left out."""
     words = []
     for number, field in enumerate(dataclasses.fields(thing)):
         value = getattr(thing, field.name)
@@ -154,16 +154,16 @@ def _encode(value: Any, place: str, problems: list[str]) -> Any:
         return [_encode(v, f"{place}[{i}]", problems) for i, v in enumerate(value)]
     if dataclasses.is_dataclass(value):
         cls = type(value)
+        inside = f"{place} ({cls.__name__})" if place else cls.__name__
         if not any(r.types.get(cls.__name__) is cls for r in REGISTRIES.values()):
             problems.append(
-                f"{place}: the type {cls.__name__} is not registered; decorate it with "
-                "`cortex.layers.register`"
+                f"{inside}: the type is not registered; decorate it with `cortex.layers.register`"
             )
         data: dict[str, Any] = {"type": cls.__name__}
         for field in dataclasses.fields(value):
             entry = getattr(value, field.name)
             if _is_required(field) or entry != _default(field):
-                data[field.name] = _encode(entry, f"{cls.__name__}.{field.name}", problems)
+                data[field.name] = _encode(entry, f"{inside}.{field.name}", problems)
         return data
     if callable(value):
         name = named(value)

@@ -43,7 +43,7 @@ INITIALISER = either(
 
 
 def fans(shape: Shape, who: str = "initialiser") -> tuple[int, int]:
-    """Return (fan-in, fan-out) of weights [O, I], or of kernels [O, C/groups, *K] counted over the window.
+    """Return (fan-in, fan-out) of weights [O, I], or of kernels [O, C/groups, *K].
 
     Raises:
         ShapeError: the shape has fewer than two axes.
@@ -97,7 +97,8 @@ class _Scaled:
             )
         rows = numbers.reshape(shape[0], fan_in)
         rows = rows - rows.mean(1, keepdims=True)
-        return (rows * (sd / rows.std(1, keepdims=True))).reshape(shape)
+        scaled: np.ndarray = rows * (sd / rows.std(1, keepdims=True))
+        return scaled.reshape(shape)
 
 
 @register
@@ -133,7 +134,7 @@ class Glorot(_Scaled):
 @register
 @dataclass(frozen=True)
 class He(_Scaled):
-    """Variance 2 / ((1 + slope^2) fan-in), `slope` being that of a leaky relu. He et al. 2015, equation 15."""
+    """Variance 2 / ((1 + slope^2) fan-in), the slope that of a leaky relu. He et al. 2015."""
 
     slope: float = 0.0
 
@@ -245,7 +246,7 @@ class Ones:
 @register
 @dataclass(frozen=True)
 class Identity:
-    """`gain` times the identity: weights [O, I] with ones on the diagonal; kernels read their centre cell.
+    """`gain` times the identity [O, I]; kernels [O, I, *K] read their centre cell.
 
     For recurrent matrices (Le, Jaitly and Hinton 2015) and for layers that begin as the identity.
     """
@@ -259,15 +260,15 @@ class Identity:
         """Return float64 numbers of `shape`; raise `ShapeError` for a shape that is no matrix."""
         fans(shape, "Identity")
         numbers = np.zeros(shape)
-        centre = tuple((k - 1) // 2 for k in shape[2:])
-        numbers[(slice(None), slice(None), *centre)] = self.gain * np.eye(*shape[:2])
+        centre: tuple[Any, ...] = (..., *((k - 1) // 2 for k in shape[2:]))
+        numbers[centre] = self.gain * np.eye(shape[0], shape[1])
         return numbers
 
 
 @register
 @dataclass(frozen=True)
 class Transposed:
-    """`inner` for the kernels [I, O/groups, *K] of a transposed convolution, whose fan-in is that of axis 0."""
+    """`inner` for kernels [I, O/groups, *K] of a transposed convolution: axis 0 is fan-in."""
 
     inner: Initialiser
     groups: int = 1
@@ -283,11 +284,11 @@ class Transposed:
 @register
 @dataclass(frozen=True)
 class Automatic(Xavier):
-    """A choice left to the network: `He` before an activation that rectifies, else `Xavier` (see `resolve`)."""
+    """A choice left to the network: `He` before what rectifies, else `Xavier` (see `resolve`)."""
 
 
 def choose(after: Iterable[Any] = ()) -> Initialiser:
-    """Return the initialiser for weights whose layer is followed by the layers `after`, nearest first.
+    """Return the initialiser for weights with the layers `after` behind them, nearest first.
 
     The first of them that says whether it rectifies (an activation, or a layer with weights of its
     own) decides; pooling, normalisation, dropout and the like are passed over.
@@ -300,7 +301,7 @@ def choose(after: Iterable[Any] = ()) -> Initialiser:
 
 
 def resolve(initialiser: Initialiser, after: Iterable[Any] = ()) -> Initialiser:
-    """Return `initialiser` with any `Automatic` in it replaced by the choice for the layers `after`."""
+    """Return `initialiser` with an `Automatic` in it replaced by the choice for `after`."""
     if isinstance(initialiser, Automatic):
         return choose(after)
     if isinstance(initialiser, Transposed):

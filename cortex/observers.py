@@ -39,7 +39,9 @@ def at_epoch_ends(observer: Observer) -> Observer:
     return observe
 
 
-def printed(keys: Sequence[str] = ("epoch", "step", "loss"), write: Callable[[str], Any] = print) -> Observer:
+def printed(
+    keys: Sequence[str] = ("epoch", "step", "loss"), write: Callable[[str], Any] = print
+) -> Observer:
     """Write one line per record with these entries, those that it has."""
 
     def observe(record: Mapping[str, Any]) -> None:
@@ -68,7 +70,9 @@ class LogFile:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if self.path.suffix not in (".csv", ".jsonl"):
-            raise ValueError(f"LogFile: expected a path that ends in .csv or .jsonl, given {self.path.name!r}")
+            raise ValueError(
+                f"LogFile: expected a path that ends in .csv or .jsonl, given {self.path.name!r}"
+            )
         self._file: IO[str] | None = None
         self._columns: list[str] = []
 
@@ -78,14 +82,19 @@ class LogFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "w", newline="", encoding="utf-8")  # noqa: SIM115 - closed by close()
         if self.path.suffix == ".jsonl":
-            safe = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+            safe = {
+                k: None if isinstance(v, float) and not math.isfinite(v) else v
+                for k, v in row.items()
+            }
             self._file.write(json.dumps(safe) + "\n")
         else:
             self._write_row(self._file, row)
         self._file.flush()
 
     def _write_row(self, file: IO[str], row: dict[str, Any]) -> None:
-        if set(row) - set(self._columns):  # entries such as the test accuracy come at the end of an epoch
+        if set(row) - set(
+            self._columns
+        ):  # entries such as the test accuracy come at the end of an epoch
             self._columns += [k for k in row if k not in self._columns]
             file.flush()
             with open(self.path, newline="", encoding="utf-8") as f:
@@ -106,7 +115,11 @@ class LogFile:
 
 def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
     plain = getattr(record, "plain", None)
-    return dict(plain()) if plain else {k: v for k, v in record.items() if isinstance(v, (int, float, str, bool))}
+    return (
+        dict(plain())
+        if plain
+        else {k: v for k, v in record.items() if isinstance(v, (int, float, str, bool))}
+    )
 
 
 class ProgressBar:
@@ -135,7 +148,13 @@ class ProgressBar:
 
     def _start(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]}"),
@@ -154,5 +173,9 @@ class ProgressBar:
 def _epoch_line(record: Mapping[str, Any], epochs: int | None) -> str:
     total = f"/{epochs}" if epochs else ""
     parts = [f"epoch {record['epoch']}{total}", f"loss {record['loss']:.4f}"]
-    parts += [f"{k.replace('_', ' ')} {record[k]:.4f}" for k in ("accuracy", "test_loss", "test_accuracy") if k in record]
+    parts += [
+        f"{k.replace('_', ' ')} {record[k]:.4f}"
+        for k in ("accuracy", "test_loss", "test_accuracy")
+        if k in record
+    ]
     return "  ".join([*parts, f"{record['epoch_seconds']:.1f} s"])

@@ -44,8 +44,11 @@ class Layer(Protocol):
         """Return the parameters that these inputs ask for; raise `ShapeError` where they do not fit."""
         ...
 
-    def forward(self, build: Build, *inputs: Value, **parameters: Value) -> Value | tuple[Value, ...]:
-        """Record the layer's ops; axis 0 of every input and output is the batch."""
+    def forward(self, build: Build, *inputs: Any, **parameters: Any) -> Value | tuple[Value, ...]:
+        """Record the layer's ops on its inputs and parameters, all `Value`s.
+
+        Axis 0 of every input and output is the batch. A layer names its own arguments: `forward(build, x, *, weights)`.
+        """
         ...
 
 
@@ -56,7 +59,9 @@ class Loss(Protocol):
         """Return the parameters of the loss itself (centres of classes); most have none."""
         ...
 
-    def terms(self, build: Build, output: Value, target: Value, **parameters: Value) -> tuple[Value, Value | None]:
+    def terms(
+        self, build: Build, output: Value, target: Value, **parameters: Value
+    ) -> tuple[Value, Value | None]:
         """Return the loss of each example [N] and its weight [N] (None: all 1).
 
         A missing target (NaN, or a label below 0) has loss 0 and weight 0. The loss of a batch is

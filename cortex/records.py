@@ -52,13 +52,21 @@ class Record(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def extended(self, entries: Mapping[str, Any]) -> Record:
+        """Return a record with further entries; lazy ones stay lazy."""
+        return Record({**self._entries, **entries})
+
     def realised(self, key: str) -> bool:
         """Return whether an entry has been computed (or never needed to be)."""
         return not isinstance(self._entries[key], Lazy)
 
     def plain(self) -> dict[str, Any]:
         """Return the entries that are plain numbers, strings, truth values or None, as a dict fit for JSON."""
-        return {k: v for k, v in self._entries.items() if isinstance(v, (int, float, str, bool, type(None)))}
+        return {
+            k: v
+            for k, v in self._entries.items()
+            if isinstance(v, (int, float, str, bool, type(None)))
+        }
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{k}={v!r}" for k, v in self.plain().items())

@@ -1,4 +1,4 @@
-"""Rules for the fields of a description: what is expected in words, and a test that never raises."""
+"""Rules for the fields of a description: what is expected, and a test that never raises."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ NONE = Rule("None", lambda v: v is None)
 
 
 def tuple_of(rule: Rule, length: int | None = None, least: int = 0) -> Rule:
-    """Return the rule of a tuple of `length` entries (None: at least `least`) that follow `rule`."""
+    """Return the rule of a tuple of `length` entries, or of at least `least`, by one rule."""
     count = f"{length}" if length is not None else f"at least {least}" if least else "any number of"
     return Rule(
         f"a tuple of {count} entries, each {rule.expected}",
@@ -93,7 +93,7 @@ def check(thing: Any, **rules: Rule) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return lists, tuples and arrays as tuples and NumPy numbers as Python's; the rest as it is."""
+    """Return lists and arrays as tuples, NumPy numbers as Python's, the rest as it is."""
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
     return tuple(map(plain, value)) if isinstance(value, (list, tuple)) else value

@@ -62,7 +62,9 @@ def target(key: str, value: float, mode: str = "auto") -> RuleFactory:
     return lambda: rule
 
 
-def plateau(key: str = "loss", patience: int = 5, least: float = 0.0, mode: str = "auto") -> RuleFactory:
+def plateau(
+    key: str = "loss", patience: int = 5, least: float = 0.0, mode: str = "auto"
+) -> RuleFactory:
     """Stop when entry `key` has not improved by more than `least` in `patience` records that have it."""
     upwards = _upwards(key, mode)
 
@@ -100,7 +102,9 @@ def any_of(*rules: RuleFactory) -> RuleFactory:
         made = [rule() for rule in rules]
 
         def check(r: Mapping[str, Any]) -> Reason | None:
-            reasons = [rule(r) for rule in made]  # all of them: rules that remember must see every record
+            reasons = [
+                rule(r) for rule in made
+            ]  # all of them: rules that remember must see every record
             return next((x for x in reasons if x is not None), None)
 
         return check
@@ -126,4 +130,6 @@ def all_of(*rules: RuleFactory) -> RuleFactory:
 def _upwards(key: str, mode: str) -> bool:
     if mode not in ("auto", "min", "max"):
         raise ValueError(f"stopping rule: mode must be 'auto', 'min' or 'max', given {mode!r}")
-    return mode == "max" or (mode == "auto" and not any(word in key for word in ("loss", "error", "value", "gradient")))
+    return mode == "max" or (
+        mode == "auto" and not any(word in key for word in ("loss", "error", "value", "gradient"))
+    )

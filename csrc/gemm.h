@@ -15,6 +15,7 @@ constexpr bool WIDE = REGISTERS == 32;
 constexpr int TILE_ROWS = WIDE ? 14 : 6;
 constexpr int TILE_ELEMENTS = (WIDE ? 28 : 12) * VECTOR_BYTES / 4;  // most elements of a tile, float
 constexpr int DOT_ROWS = WIDE ? 5 : 3, DOT_COLUMNS = WIDE ? 5 : 4;
+constexpr int DOT_RESULTS = 32;  // room for a tile of inner products, to the end of the last vector
 
 // Vectors in a tile of so many rows: accumulators + vectors of B + one broadcast must fit the registers.
 constexpr int tile_vectors(int rows) { return rows <= (WIDE ? 2 : 1) ? 8 : rows <= (WIDE ? 6 : 2) ? 4 : 2; }
@@ -149,7 +150,8 @@ template <class T> struct Dot {
   int64_t count;
 };
 
-template <class T, int ROWS, int COLUMNS> static void inner_product(const Dot<T>& dot, T* out, int64_t out_row) {
+// To out[ROWS][COLUMNS], which has room for DOT_RESULTS.
+template <class T, int ROWS, int COLUMNS> static void inner_product(const Dot<T>& dot, T* out) {
   const Dot<T> p = dot;
   constexpr int L = LANES<T>;
   Vec<T> sum[ROWS][COLUMNS] = {};
@@ -183,17 +185,23 @@ template <class T, int ROWS, int COLUMNS> static void inner_product(const Dot<T>
       }
     }
   }
-  for (int i = 0; i < ROWS; i++)
-    for (int j = 0; j < COLUMNS; j++) out[i * out_row + j] = horizontal_sum<T>(sum[i][j]);
+#pragma GCC unroll 16
+  for (int first = 0; first < ROWS * COLUMNS; first += L) {
+    Vec<T> group[L];
+#pragma GCC unroll 16
+    for (int i = 0; i < L; i++)
+      group[i] = first + i < ROWS * COLUMNS ? sum[(first + i) / COLUMNS][(first + i) % COLUMNS] : Vec<T>{};
+    store(out + first, horizontal_sums<T>(group));
+  }
 }
 
 template <class T, int ROWS = DOT_ROWS, int COLUMNS = DOT_COLUMNS> CORTEX_INLINE
-void inner_product(int rows, int columns, const Dot<T>& dot, T* out, int64_t out_row) {
+void inner_product(int rows, int columns, const Dot<T>& dot, T* out) {
   if constexpr (ROWS > 1)
-    if (rows < ROWS) return inner_product<T, ROWS - 1, COLUMNS>(rows, columns, dot, out, out_row);
+    if (rows < ROWS) return inner_product<T, ROWS - 1, COLUMNS>(rows, columns, dot, out);
   if constexpr (COLUMNS > 1)
-    if (columns < COLUMNS) return inner_product<T, ROWS, COLUMNS - 1>(rows, columns, dot, out, out_row);
-  inner_product<T, ROWS, COLUMNS>(dot, out, out_row);
+    if (columns < COLUMNS) return inner_product<T, ROWS, COLUMNS - 1>(rows, columns, dot, out);
+  inner_product<T, ROWS, COLUMNS>(dot, out);
 }
 
 }  // namespace cortex::CORTEX_ISA

@@ -54,6 +54,7 @@ bool spin(int64_t microseconds, Done done) {
       if (done()) return true;
       relax();
     }
+    std::this_thread::yield();
   } while (Clock::now() < end);
   return done();
 }

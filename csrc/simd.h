@@ -143,4 +143,17 @@ template <class T, int D = LANES<T> / 2> CORTEX_INLINE void transpose(Vec<T>* ro
   }
 }
 
+// Lane i of the result: the sum of the lanes of v[i], LANES vectors, added as horizontal_sum adds. v is overwritten.
+template <class T, int D = LANES<T> / 2> CORTEX_INLINE Vec<T> horizontal_sums(Vec<T>* v) {
+  if constexpr (D == 0) return v[0];
+  else {
+#pragma GCC unroll 16
+    for (int i = 0; i < D; i++) {
+      swap_blocks<T, D>(v[i], v[i + D], AllLanes<T>());
+      v[i] += v[i + D];
+    }
+    return horizontal_sums<T, D / 2>(v);
+  }
+}
+
 }  // namespace cortex::CORTEX_ISA

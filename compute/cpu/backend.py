@@ -139,7 +139,9 @@ class CpuBackend:
         from .providers.contraction import accepts_epilogue
 
         if memory is not None and not isinstance(memory, HostMemory):
-            raise BackendError(f"cpu: expected a memory of a host backend, given {type(memory).__name__}")
+            raise BackendError(
+                f"cpu: expected a memory of a host backend, given {type(memory).__name__}"
+            )
         check_supported(program)
         program = simplify(decompose(program, keeps))
         program = simplify(fuse_maps(program))

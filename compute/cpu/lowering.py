@@ -119,4 +119,6 @@ def check_supported(program: Program) -> None:
     for step in program.steps:
         for value in (*step.inputs, *step.outputs):
             if value.dtype not in known:
-                raise BackendError(f"cpu: {type(step.op).__name__} uses dtype {value.dtype}, known: {', '.join(known)}")
+                raise BackendError(
+                    f"cpu: {type(step.op).__name__} uses dtype {value.dtype}, known: {', '.join(known)}"
+                )

@@ -58,7 +58,10 @@ def collapse(shape: tuple[int, ...], operands: Sequence[tuple[int, ...]]) -> Lay
         else:
             merged.append((n, step))
     merged = merged or [(1, [0] * len(operands))]
-    return Layout(tuple(n for n, _ in merged), tuple(tuple(m[1][k] for m in merged) for k in range(len(operands))))
+    return Layout(
+        tuple(n for n, _ in merged),
+        tuple(tuple(m[1][k] for m in merged) for k in range(len(operands))),
+    )
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ def source(form: Form) -> str:
     fixed = frozenset(i for i in range(count_in) if classes[i] == "s")
     prologue, body, results = emit(form.expressions, {i: f"x{i}" for i in range(count_in)}, fixed)
     load = [f"x{i} = {_load(form, i)}" for i in range(count_in)]
-    parameters = ", ".join([f"p{i}" for i in range(count_in)] + [f"q{k}" for k in range(count_out) if form.same[k] < 0])
+    parameters = ", ".join(
+        [f"p{i}" for i in range(count_in)] + [f"q{k}" for k in range(count_out) if form.same[k] < 0]
+    )
     targets = [f"q{k}" if form.same[k] < 0 else f"p{form.same[k]}" for k in range(count_out)]
     store = [
         f"{t}[i] = {r if d == 'bool' else f'cast_{d}({r})'}"
@@ -115,7 +120,13 @@ def _driver(form: Form) -> list[str]:
         lines += ["    n = stop - start"]
         for k in wanted:
             step = f"integer[{1 + k}]"
-            size = "1" if form.classes[k] == "s" else "stop" if form.classes[k] == "v" else f"stop * {step}"
+            size = (
+                "1"
+                if form.classes[k] == "s"
+                else "stop"
+                if form.classes[k] == "v"
+                else f"stop * {step}"
+            )
             lines.append(f"    {names[k]} = carray(buffer[{k}], ({size},), {dtypes[k]})")
             cut = {"s": "[:1]", "v": "[start:]", "g": f"[start * {step}::{step}]"}[form.classes[k]]
             slices[k] = f"{names[k]}{cut}"
@@ -124,7 +135,9 @@ def _driver(form: Form) -> list[str]:
         lines += [f"    n = integer[{outer}]"]
         for k in wanted:
             base = form.rank + k * width
-            extent = " + ".join(f"(integer[{d}] - 1) * integer[{base + d}]" for d in range(form.rank))
+            extent = " + ".join(
+                f"(integer[{d}] - 1) * integer[{base + d}]" for d in range(form.rank)
+            )
             lines.append(f"    {names[k]} = carray(buffer[{k}], (1 + {extent},), {dtypes[k]})")
         lines += ["    for row in range(start, stop):", "        r = row"]
         for d in range(outer - 1, -1, -1):
@@ -150,7 +163,9 @@ def compiled(form: Form) -> Any:
     import numpy as np
     from numba import carray, cfunc, njit, types
 
-    kinds: dict[str, Any] = {d: getattr(np, d) for d in ("uint8", "int32", "int64", "uint64", "float32", "float64")}
+    kinds: dict[str, Any] = {
+        d: getattr(np, d) for d in ("uint8", "int32", "int64", "uint64", "float32", "float64")
+    }
     space: dict[str, Any] = {
         "math": math, "np": np, "carray": carray, "dtype": kinds[form.compute], "INFINITY": np.inf, "NAN": np.nan,
         "bool": np.bool_, **kinds, **{f"cast_{name}": kind for name, kind in kinds.items()},

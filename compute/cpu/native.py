@@ -28,5 +28,8 @@ def _load() -> tuple[Any, str]:
     try:
         from cortex.compute import _native
     except ImportError as error:
-        return None, f"the compiled engine is missing ({error}); install with a C++ compiler to build it"
+        return (
+            None,
+            f"the compiled engine is missing ({error}); install with a C++ compiler to build it",
+        )
     return _native, ""

@@ -65,7 +65,9 @@ class Storage:
 
     program: Program
     place: dict[Value, Place] = field(default_factory=dict)
-    copies: list[tuple[Value, Value]] = field(default_factory=list)  # state <- value, at the end of a run
+    copies: list[tuple[Value, Value]] = field(
+        default_factory=list
+    )  # state <- value, at the end of a run
 
     def __post_init__(self) -> None:
         program = self.program
@@ -152,7 +154,9 @@ class Storage:
                 for value in step.inputs:
                     root, offset = self.place[value].resolved
                     fits = value.spec == out.spec and root.bytes == out.spec.bytes and offset == 0
-                    taken = any(o is not out and self.place[o].resolved[0] is root for o in step.outputs)
+                    taken = any(
+                        o is not out and self.place[o].resolved[0] is root for o in step.outputs
+                    )
                     if fits and root.kind == "arena" and last[root] == number and not taken:
                         last[root] = max(number, last.pop(place.root, number))
                         place.root.base, place.root.shift = root, 0
@@ -207,7 +211,9 @@ def isolate(program: Program) -> Program:
     """
     from ..expression import symbol
 
-    origin: dict[Value, Value] = {v: v for v in (*program.inputs.values(), *program.state.values(), *program.constants)}
+    origin: dict[Value, Value] = {
+        v: v for v in (*program.inputs.values(), *program.state.values(), *program.constants)
+    }
     for step in program.steps:
         if is_alias(step) and step.inputs[0] in origin:
             origin[step.outputs[0]] = origin[step.inputs[0]]
@@ -219,7 +225,9 @@ def isolate(program: Program) -> Program:
     for value in named.values():
         source = origin.get(value)
         if source is not None and source not in saved:
-            saved[source] = new.apply(Map((symbol(0),), (source.dtype,), source.shape), place[source])
+            saved[source] = new.apply(
+                Map((symbol(0),), (source.dtype,), source.shape), place[source]
+            )
     for step in program.steps:
         outputs = tuple(Value(o.spec, new, o.name) for o in step.outputs)
         new.steps.append(Step(step.op, tuple(place[v] for v in step.inputs), outputs, step.label))

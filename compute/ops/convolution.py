@@ -29,7 +29,11 @@ class Convolution(Op):
         return (Spec((x.shape[0], w.shape[0], *out), x.dtype),)
 
     def gradient(
-        self, build: Program, inputs: Sequence[Value], outputs: Sequence[Value], cotangents: Sequence[Value | None]
+        self,
+        build: Program,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        cotangents: Sequence[Value | None],
     ) -> Sequence[Value | None]:
         """By the two gradient ops."""
         x, w = inputs
@@ -51,15 +55,32 @@ class ConvolutionInputGradient(Op):
 
     def infer(self, dy: Spec, w: Spec) -> tuple[Spec, ...]:  # type: ignore[override]
         """[N, O, *T] and [O, C/groups, *K] give [N, C, *extents]."""
-        x = Spec((dy.shape[0] if dy.rank else 0, (w.shape[1] if w.rank > 1 else 0) * self.groups, *self.extents), dy.dtype)
+        x = Spec(
+            (
+                dy.shape[0] if dy.rank else 0,
+                (w.shape[1] if w.rank > 1 else 0) * self.groups,
+                *self.extents,
+            ),
+            dy.dtype,
+        )
         _check("ConvolutionInputGradient", self.window, self.groups, x, w)
-        expected = (x.shape[0], w.shape[0], *self.window.output("ConvolutionInputGradient", self.extents))
+        expected = (
+            x.shape[0],
+            w.shape[0],
+            *self.window.output("ConvolutionInputGradient", self.extents),
+        )
         if dy.shape != expected:
-            raise ShapeError(f"ConvolutionInputGradient: expected dy of shape {expected}, given {dy}")
+            raise ShapeError(
+                f"ConvolutionInputGradient: expected dy of shape {expected}, given {dy}"
+            )
         return (x,)
 
     def gradient(
-        self, build: Program, inputs: Sequence[Value], outputs: Sequence[Value], cotangents: Sequence[Value | None]
+        self,
+        build: Program,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        cotangents: Sequence[Value | None],
     ) -> Sequence[Value | None]:
         """Linear in both operands."""
         dy, _ = inputs
@@ -81,16 +102,28 @@ class ConvolutionKernelGradient(Op):
     def infer(self, x: Spec, dy: Spec) -> tuple[Spec, ...]:  # type: ignore[override]
         """[N, C, *S] and [N, O, *T] give [O, C/groups, *K]."""
         if x.rank < 2 or dy.rank < 2 or x.shape[1] % self.groups:
-            raise ShapeError(f"ConvolutionKernelGradient: x {x} and dy {dy} do not fit {self.groups} groups")
+            raise ShapeError(
+                f"ConvolutionKernelGradient: x {x} and dy {dy} do not fit {self.groups} groups"
+            )
         w = Spec((dy.shape[1], x.shape[1] // self.groups, *self.window.size), x.dtype)
         _check("ConvolutionKernelGradient", self.window, self.groups, x, w)
-        expected = (x.shape[0], dy.shape[1], *self.window.output("ConvolutionKernelGradient", x.shape[2:]))
+        expected = (
+            x.shape[0],
+            dy.shape[1],
+            *self.window.output("ConvolutionKernelGradient", x.shape[2:]),
+        )
         if dy.shape != expected or dy.dtype != x.dtype:
-            raise ShapeError(f"ConvolutionKernelGradient: expected dy of shape {expected} like {x}, given {dy}")
+            raise ShapeError(
+                f"ConvolutionKernelGradient: expected dy of shape {expected} like {x}, given {dy}"
+            )
         return (w,)
 
     def gradient(
-        self, build: Program, inputs: Sequence[Value], outputs: Sequence[Value], cotangents: Sequence[Value | None]
+        self,
+        build: Program,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        cotangents: Sequence[Value | None],
     ) -> Sequence[Value | None]:
         """Linear in both operands."""
         x, dy = inputs
@@ -111,7 +144,9 @@ def _check(operation: str, window: Window, groups: int, x: Spec, w: Spec) -> Non
     if x.dtype != w.dtype or not x.is_float:
         raise ShapeError(f"{operation}: expected one float dtype, given {x} and {w}")
     if w.shape[2:] != window.size:
-        raise ShapeError(f"{operation}: the kernels {w} do not have the window's size {window.size}")
+        raise ShapeError(
+            f"{operation}: the kernels {w} do not have the window's size {window.size}"
+        )
     if groups < 1 or x.shape[1] != w.shape[1] * groups or w.shape[0] % groups:
         raise ShapeError(
             f"{operation}: {groups} groups need input channels = groups x {w.shape[1]} and a number of kernels that "

@@ -25,4 +25,6 @@ class Fused(Op):
     def decompose(self, build: Program, *inputs: Value) -> tuple[Value, ...]:
         """The op, then a map."""
         y = build.apply(self.op, *inputs[: self.arity])
-        return (build.apply(Map((self.expression,), (y.dtype,), y.shape), y, *inputs[self.arity :]),)
+        return (
+            build.apply(Map((self.expression,), (y.dtype,), y.shape), y, *inputs[self.arity :]),
+        )

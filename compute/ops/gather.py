@@ -19,11 +19,17 @@ class Gather(Op):
     def infer(self, x: Spec, index: Spec) -> tuple[Spec, ...]:  # type: ignore[override]
         """[R, *rest] and [*I] give [*I, *rest]."""
         if x.rank < 1 or index.dtype not in INDEX_DTYPES:
-            raise ShapeError(f"Gather: expected rows and an integer index ({', '.join(INDEX_DTYPES)}), given {x}, {index}")
+            raise ShapeError(
+                f"Gather: expected rows and an integer index ({', '.join(INDEX_DTYPES)}), given {x}, {index}"
+            )
         return (Spec((*index.shape, *x.shape[1:]), x.dtype),)
 
     def gradient(
-        self, build: Program, inputs: Sequence[Value], outputs: Sequence[Value], cotangents: Sequence[Value | None]
+        self,
+        build: Program,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        cotangents: Sequence[Value | None],
     ) -> Sequence[Value | None]:
         """Scatter the cotangent."""
         x, index = inputs
@@ -51,7 +57,11 @@ class ScatterAdd(Op):
         return (Spec((self.rows, *updates.shape[index.rank :]), updates.dtype),)
 
     def gradient(
-        self, build: Program, inputs: Sequence[Value], outputs: Sequence[Value], cotangents: Sequence[Value | None]
+        self,
+        build: Program,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        cotangents: Sequence[Value | None],
     ) -> Sequence[Value | None]:
         """Gather the cotangent."""
         c = cotangents[0]

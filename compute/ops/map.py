@@ -29,19 +29,27 @@ class Map(Op):
         needed = max((max(e.symbols, default=-1) for e in self.expressions), default=-1) + 1
         if len(inputs) < needed:
             raise ShapeError(f"Map: the expressions need {needed} inputs, given {len(inputs)}")
-        shape = broadcast("Map", *(s.shape for s in inputs), *([self.shape] if self.shape is not None else []))
+        shape = broadcast(
+            "Map", *(s.shape for s in inputs), *([self.shape] if self.shape is not None else [])
+        )
         if self.shape is not None and shape != self.shape:
             raise ShapeError(f"Map: the inputs broadcast to {shape}, the map asks for {self.shape}")
         return tuple(Spec(shape, dtype) for dtype in self.dtypes)
 
     def gradient(
-        self, build: Program, inputs: Sequence[Value], outputs: Sequence[Value], cotangents: Sequence[Value | None]
+        self,
+        build: Program,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        cotangents: Sequence[Value | None],
     ) -> Sequence[Value | None]:
         """The sum over outputs of cotangent times symbolic derivative, summed over broadcast axes.
 
         Where the derivative contains an output's own expression, the output is read instead of computed again.
         """
-        live = [(k, c) for k, c in enumerate(cotangents) if c is not None and outputs[k].spec.is_float]
+        live = [
+            (k, c) for k, c in enumerate(cotangents) if c is not None and outputs[k].spec.is_float
+        ]
         seeds = [c for _, c in live]
         memos: list[dict[Expression, Expression]] = [{} for _ in live]
         result: list[Value | None] = []
@@ -61,7 +69,9 @@ class Map(Op):
                 if e.op not in ("symbol", "constant") and outputs[k].dtype == value.dtype
             }
             total = substitute(total, [symbol(n) for n in range(len(inputs) + len(seeds))], known)
-            gradient = _apply(build, total, [*inputs, *seeds, *outputs], value.dtype, outputs[0].shape)
+            gradient = _apply(
+                build, total, [*inputs, *seeds, *outputs], value.dtype, outputs[0].shape
+            )
             result.append(sum_to(build, gradient, value.shape))
         return result
 
@@ -70,7 +80,9 @@ class Map(Op):
         return f"Map[{body if len(body) < 200 else body[:197] + '...'}]"
 
 
-def _apply(build: Program, e: Expression, values: Sequence[Value], dtype: str, shape: Shape) -> Value:
+def _apply(
+    build: Program, e: Expression, values: Sequence[Value], dtype: str, shape: Shape
+) -> Value:
     """Record one expression with only the inputs it uses."""
     used = sorted(e.symbols)
     place = {old: symbol(new) for new, old in enumerate(used)}
@@ -85,7 +97,11 @@ def convert(build: Program, value: Value, dtype: str) -> Value:
 
 def broadcast_to(build: Program, value: Value, shape: Shape) -> Value:
     """Record a broadcast, or nothing where the shape is the same already."""
-    return value if value.shape == shape else build.apply(Map((symbol(0),), (value.dtype,), shape), value)
+    return (
+        value
+        if value.shape == shape
+        else build.apply(Map((symbol(0),), (value.dtype,), shape), value)
+    )
 
 
 def filled(build: Program, number: float, shape: Shape, dtype: str) -> Value:

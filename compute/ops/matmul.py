@@ -37,10 +37,16 @@ class MatMul(Op):
 
     def _oriented(self, a: Spec, b: Spec) -> tuple[tuple[int, ...], tuple[int, ...]]:
         left, right = a.shape[-2:], b.shape[-2:]
-        return (left[::-1] if self.transpose_a else left), (right[::-1] if self.transpose_b else right)
+        return (left[::-1] if self.transpose_a else left), (
+            right[::-1] if self.transpose_b else right
+        )
 
     def gradient(
-        self, build: Program, inputs: Sequence[Value], outputs: Sequence[Value], cotangents: Sequence[Value | None]
+        self,
+        build: Program,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        cotangents: Sequence[Value | None],
     ) -> Sequence[Value | None]:
         """dA = C' B^T and dB = A^T C', in the orientation in which A and B are held."""
         a, b = inputs

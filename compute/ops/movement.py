@@ -20,11 +20,17 @@ class Reshape(Op):
         """The number of elements stays."""
         result = Spec(self.shape, x.dtype)
         if result.size != x.size:
-            raise ShapeError(f"Reshape: {x} has {x.size} elements, the shape {self.shape} asks for {result.size}")
+            raise ShapeError(
+                f"Reshape: {x} has {x.size} elements, the shape {self.shape} asks for {result.size}"
+            )
         return (result,)
 
     def gradient(
-        self, build: Program, inputs: Sequence[Value], outputs: Sequence[Value], cotangents: Sequence[Value | None]
+        self,
+        build: Program,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        cotangents: Sequence[Value | None],
     ) -> Sequence[Value | None]:
         """Reshape back."""
         c = cotangents[0]
@@ -40,11 +46,17 @@ class Transpose(Op):
     def infer(self, x: Spec) -> tuple[Spec, ...]:  # type: ignore[override]
         """Permute the extents."""
         if sorted(self.axes) != list(range(x.rank)):
-            raise ShapeError(f"Transpose: axes {self.axes} must be a permutation of 0..{x.rank - 1} for {x}")
+            raise ShapeError(
+                f"Transpose: axes {self.axes} must be a permutation of 0..{x.rank - 1} for {x}"
+            )
         return (Spec(tuple(x.shape[a] for a in self.axes), x.dtype),)
 
     def gradient(
-        self, build: Program, inputs: Sequence[Value], outputs: Sequence[Value], cotangents: Sequence[Value | None]
+        self,
+        build: Program,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        cotangents: Sequence[Value | None],
     ) -> Sequence[Value | None]:
         """Permute back."""
         c = cotangents[0]
@@ -64,11 +76,19 @@ class Slice(Op):
         """Extents ceil((stop - start) / step)."""
         steps = self.steps
         if not len(self.start) == len(self.stop) == len(steps) == x.rank:
-            raise ShapeError(f"Slice: start {self.start}, stop {self.stop}, step {steps} need one entry per axis of {x}")
-        for axis, (a, b, s, n) in enumerate(zip(self.start, self.stop, steps, x.shape, strict=True)):
+            raise ShapeError(
+                f"Slice: start {self.start}, stop {self.stop}, step {steps} need one entry per axis of {x}"
+            )
+        for axis, (a, b, s, n) in enumerate(
+            zip(self.start, self.stop, steps, x.shape, strict=True)
+        ):
             if not (0 <= a <= b <= n and s > 0):
-                raise ShapeError(f"Slice: {a}:{b}:{s} leaves axis {axis} of extent {n} in {x}, or has a step below 1")
-        shape = tuple(-(-(b - a) // s) for a, b, s in zip(self.start, self.stop, steps, strict=True))
+                raise ShapeError(
+                    f"Slice: {a}:{b}:{s} leaves axis {axis} of extent {n} in {x}, or has a step below 1"
+                )
+        shape = tuple(
+            -(-(b - a) // s) for a, b, s in zip(self.start, self.stop, steps, strict=True)
+        )
         return (Spec(shape, x.dtype),)
 
     @property
@@ -77,7 +97,11 @@ class Slice(Op):
         return self.step or (1,) * len(self.start)
 
     def gradient(
-        self, build: Program, inputs: Sequence[Value], outputs: Sequence[Value], cotangents: Sequence[Value | None]
+        self,
+        build: Program,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        cotangents: Sequence[Value | None],
     ) -> Sequence[Value | None]:
         """Put the cotangent back among zeros."""
         c = cotangents[0]
@@ -102,9 +126,13 @@ class Pad(Op):
         """Extents low + n + (n - 1) interior + high."""
         between = self.between
         if not len(self.low) == len(self.high) == len(between) == x.rank:
-            raise ShapeError(f"Pad: low {self.low}, high {self.high} and interior {between} need one entry per axis of {x}")
+            raise ShapeError(
+                f"Pad: low {self.low}, high {self.high} and interior {between} need one entry per axis of {x}"
+            )
         if any(n < 0 for n in (*self.low, *self.high, *between)):
-            raise ShapeError(f"Pad: low {self.low}, high {self.high} and interior {between} must not be negative")
+            raise ShapeError(
+                f"Pad: low {self.low}, high {self.high} and interior {between} must not be negative"
+            )
         shape = tuple(
             a + n + max(0, n - 1) * i + b
             for a, n, i, b in zip(self.low, x.shape, between, self.high, strict=True)
@@ -117,7 +145,11 @@ class Pad(Op):
         return self.interior or (0,) * len(self.low)
 
     def gradient(
-        self, build: Program, inputs: Sequence[Value], outputs: Sequence[Value], cotangents: Sequence[Value | None]
+        self,
+        build: Program,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        cotangents: Sequence[Value | None],
     ) -> Sequence[Value | None]:
         """Take the elements out again."""
         c = cotangents[0]
@@ -125,7 +157,8 @@ class Pad(Op):
             return (None,)
         step = tuple(i + 1 for i in self.between)
         stop = tuple(
-            a + ((n - 1) * s + 1 if n else 0) for a, n, s in zip(self.low, inputs[0].shape, step, strict=True)
+            a + ((n - 1) * s + 1 if n else 0)
+            for a, n, s in zip(self.low, inputs[0].shape, step, strict=True)
         )
         return (build.apply(Slice(self.low, stop, step), c),)
 
@@ -145,14 +178,24 @@ class Concatenate(Op):
             raise ShapeError(f"Concatenate: axis {self.axis} is not among the axes of {first}")
         for s in inputs[1:]:
             others = [n for i, n in enumerate(s.shape) if i != self.axis]
-            if s.dtype != first.dtype or others != [n for i, n in enumerate(first.shape) if i != self.axis]:
+            if s.dtype != first.dtype or others != [
+                n for i, n in enumerate(first.shape) if i != self.axis
+            ]:
                 listed = ", ".join(map(str, inputs))
-                raise ShapeError(f"Concatenate along axis {self.axis}: the other extents and dtypes differ: {listed}")
+                raise ShapeError(
+                    f"Concatenate along axis {self.axis}: the other extents and dtypes differ: {listed}"
+                )
         total = sum(s.shape[self.axis] for s in inputs)
-        return (Spec((*first.shape[: self.axis], total, *first.shape[self.axis + 1 :]), first.dtype),)
+        return (
+            Spec((*first.shape[: self.axis], total, *first.shape[self.axis + 1 :]), first.dtype),
+        )
 
     def gradient(
-        self, build: Program, inputs: Sequence[Value], outputs: Sequence[Value], cotangents: Sequence[Value | None]
+        self,
+        build: Program,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        cotangents: Sequence[Value | None],
     ) -> Sequence[Value | None]:
         """Slice the cotangent."""
         c = cotangents[0]

@@ -34,7 +34,11 @@ class Pool(Op):
         return (y, Spec(y.shape, index_dtype(self.window))) if self.kind == "max" else (y,)
 
     def gradient(
-        self, build: Program, inputs: Sequence[Value], outputs: Sequence[Value], cotangents: Sequence[Value | None]
+        self,
+        build: Program,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        cotangents: Sequence[Value | None],
     ) -> Sequence[Value | None]:
         """By `PoolGradient`."""
         c = cotangents[0]
@@ -61,17 +65,27 @@ class PoolGradient(Op):
         wanted = [Spec(expected, index_dtype(self.window))] if self.kind == "max" else []
         if dy.shape != expected or list(index) != wanted:
             listed = ", ".join(map(str, (dy, *index)))
-            raise ShapeError(f"PoolGradient {self.kind}: expected dy of shape {expected} and {wanted}, given {listed}")
+            raise ShapeError(
+                f"PoolGradient {self.kind}: expected dy of shape {expected} and {wanted}, given {listed}"
+            )
         return (x,)
 
     def gradient(
-        self, build: Program, inputs: Sequence[Value], outputs: Sequence[Value], cotangents: Sequence[Value | None]
+        self,
+        build: Program,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        cotangents: Sequence[Value | None],
     ) -> Sequence[Value | None]:
         """The average is linear: pool the cotangent. The maximum has no second derivative here."""
         if self.kind == "max":
-            raise NotDifferentiable("PoolGradient max: a second derivative of max pooling is not available")
+            raise NotDifferentiable(
+                "PoolGradient max: a second derivative of max pooling is not available"
+            )
         c = cotangents[0]
-        return (None if c is None else build.apply(Pool("average", self.window, self.count_padding), c),)
+        return (
+            None if c is None else build.apply(Pool("average", self.window, self.count_padding), c),
+        )
 
 
 def index_dtype(window: Window) -> str:
@@ -87,7 +101,9 @@ def _check(operation: str, kind: str, window: Window, x: Spec) -> None:
             f"{operation}: expected floats of rank {window.rank + 2} (batch, channels, {window.rank} spatial), given {x}"
         )
     if any(d != 1 for d in window.dilation):
-        raise ShapeError(f"{operation}: dilation {window.dilation} is not supported, expected 1 along every axis")
+        raise ShapeError(
+            f"{operation}: dilation {window.dilation} is not supported, expected 1 along every axis"
+        )
     for axis, (k, (low, high)) in enumerate(zip(window.size, window.padding, strict=True)):
         if low >= k or high >= k:
             raise ShapeError(

@@ -31,11 +31,17 @@ class Random(Op):
         if self.kind not in KINDS:
             raise ShapeError(f"Random: unknown kind {self.kind!r}{near(self.kind, KINDS)}")
         if seed != Spec((), "uint64") or step != Spec((), "int64") or self.dtype not in FLOATS:
-            raise ShapeError(f"Random: expected a seed uint64[] and a step int64[] and a float dtype, given {seed}, {step}")
+            raise ShapeError(
+                f"Random: expected a seed uint64[] and a step int64[] and a float dtype, given {seed}, {step}"
+            )
         return (Spec(self.shape, self.dtype),)
 
     def gradient(
-        self, build: Program, inputs: Sequence[Value], outputs: Sequence[Value], cotangents: Sequence[Value | None]
+        self,
+        build: Program,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        cotangents: Sequence[Value | None],
     ) -> Sequence[Value | None]:
         """Independent of its inputs."""
         return None, None
@@ -44,7 +50,9 @@ class Random(Op):
 SEED, STEP = "random.seed", "random.step"
 
 
-def random(build: Program, kind: Literal["uniform", "normal"], shape: Shape, dtype: str = "float32") -> Value:
+def random(
+    build: Program, kind: Literal["uniform", "normal"], shape: Shape, dtype: str = "float32"
+) -> Value:
     """Record the next random op of a program; the program gets the state `random.seed` and `random.step`.
 
     Each run advances the step, so each run sees other numbers.

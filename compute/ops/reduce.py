@@ -30,7 +30,9 @@ class Reduce(Op):
         if self.kind not in KINDS:
             raise ShapeError(f"Reduce: unknown kind {self.kind!r}{near(self.kind, KINDS)}")
         if list(self.axes) != sorted(set(self.axes)) or any(not 0 <= a < x.rank for a in self.axes):
-            raise ShapeError(f"Reduce {self.kind}: axes {self.axes} must ascend within 0..{x.rank - 1} of {x}")
+            raise ShapeError(
+                f"Reduce {self.kind}: axes {self.axes} must ascend within 0..{x.rank - 1} of {x}"
+            )
         if self.kind == "argmax" and len(self.axes) != 1:
             raise ShapeError(f"Reduce argmax: expected one axis, given {self.axes}")
         if self.kind in ("max", "min", "argmax") and any(x.shape[a] == 0 for a in self.axes):
@@ -43,7 +45,11 @@ class Reduce(Op):
         return (Spec(reduced_shape(x.shape, self.axes, self.keep), dtype),)
 
     def gradient(
-        self, build: Program, inputs: Sequence[Value], outputs: Sequence[Value], cotangents: Sequence[Value | None]
+        self,
+        build: Program,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        cotangents: Sequence[Value | None],
     ) -> Sequence[Value | None]:
         """Spread the cotangent; extrema share it equally among ties."""
         from .map import broadcast_to
@@ -99,7 +105,9 @@ def sum_to(build: Program, value: Value, shape: Shape) -> Value:
     return reshape_to(build, value, shape)
 
 
-def reduce_axes(build: Program, kind: str, value: Value, axes: int | Sequence[int] | None, keep: bool = False) -> Value:
+def reduce_axes(
+    build: Program, kind: str, value: Value, axes: int | Sequence[int] | None, keep: bool = False
+) -> Value:
     """Record a reduction; axes may be negative, one integer, or None for all."""
     rank = value.spec.rank
     chosen = range(rank) if axes is None else (axes,) if isinstance(axes, int) else axes
@@ -107,7 +115,9 @@ def reduce_axes(build: Program, kind: str, value: Value, axes: int | Sequence[in
     return build.apply(Reduce(kind, normal, keep), value)  # type: ignore[arg-type]
 
 
-def mean(build: Program, value: Value, axes: int | Sequence[int] | None = None, keep: bool = False) -> Value:
+def mean(
+    build: Program, value: Value, axes: int | Sequence[int] | None = None, keep: bool = False
+) -> Value:
     """Record the mean over `axes` (None: all)."""
     total = reduce_axes(build, "sum", value, axes, keep)
     return total * (total.spec.size / max(1, value.spec.size)) if value.spec.size else total

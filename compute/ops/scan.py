@@ -36,7 +36,8 @@ class Scan(Op):
         expected = [v.spec for v in self.body.inputs.values()]
         last = self.carries + self.sequences
         given = [
-            Spec(s.shape[1:], s.dtype) if self.carries <= i < last and s.rank else s for i, s in enumerate(inputs)
+            Spec(s.shape[1:], s.dtype) if self.carries <= i < last and s.rank else s
+            for i, s in enumerate(inputs)
         ]
         lengths = [s.shape[:1] for s in inputs[self.carries : last]]
         if given != expected or any(n != (self.length,) for n in lengths):
@@ -47,19 +48,30 @@ class Scan(Op):
         out = [v.spec for v in self.body.outputs.values()]
         for i in range(self.carries):
             if out[i] != expected[i]:
-                raise ShapeError(f"Scan: carry {i} enters the body as {expected[i]} and leaves it as {out[i]}")
-        stacked = [Spec((self.length, *s.shape), s.dtype) for s in (*out[self.carries :], *expected[: self.carries])]
+                raise ShapeError(
+                    f"Scan: carry {i} enters the body as {expected[i]} and leaves it as {out[i]}"
+                )
+        stacked = [
+            Spec((self.length, *s.shape), s.dtype)
+            for s in (*out[self.carries :], *expected[: self.carries])
+        ]
         return (*out[: self.carries], *stacked)
 
     def gradient(
-        self, build: Program, inputs: Sequence[Value], outputs: Sequence[Value], cotangents: Sequence[Value | None]
+        self,
+        build: Program,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        cotangents: Sequence[Value | None],
     ) -> Sequence[Value | None]:
         """A scan the other way over the pulled-back body; gradients of constants are carried sums."""
         from .map import filled
 
         n, m, c = self.carries, self.sequences, len(inputs) - self.carries - self.sequences
         if any(t is not None for t in cotangents[n + self.results :]):
-            raise ShapeError("Scan: the stacked carries are for the gradient; derive from stacked results instead")
+            raise ShapeError(
+                "Scan: the stacked carries are for the gradient; derive from stacked results instead"
+            )
         body, slots = _pulled_back(self)
 
         def seed(k: int, spec: Spec) -> Value:
@@ -69,10 +81,18 @@ class Scan(Op):
         floats = [v.spec.is_float for v in inputs]
         carried = [seed(k, outputs[k].spec) for k in range(n) if floats[k]]
         sums = [filled(build, 0, v.shape, v.dtype) for v in inputs[n + m :] if v.spec.is_float]
-        results = [seed(n + k, outputs[n + k].spec) for k in range(self.results) if outputs[n + k].spec.is_float]
+        results = [
+            seed(n + k, outputs[n + k].spec)
+            for k in range(self.results)
+            if outputs[n + k].spec.is_float
+        ]
         before = outputs[n + self.results :]
-        op = Scan(body, self.length, len(carried) + len(sums), len(results) + n + m, not self.reverse)
-        flat = build.apply(op, *carried, *sums, *results, *before, *inputs[n : n + m], *inputs[n + m :])
+        op = Scan(
+            body, self.length, len(carried) + len(sums), len(results) + n + m, not self.reverse
+        )
+        flat = build.apply(
+            op, *carried, *sums, *results, *before, *inputs[n : n + m], *inputs[n + m :]
+        )
         produced = flat if isinstance(flat, tuple) else (flat,)
         gradients: list[Value | None] = [None] * (n + m + c)
         for slot, value in zip(slots, produced, strict=False):
@@ -90,7 +110,9 @@ def _pulled_back(scan: Scan) -> tuple[Program, list[int]]:
     old_in, old_out = list(scan.body.inputs.values()), list(scan.body.outputs.values())
     new = Program(random_count=scan.body.random_count)
     floats = [i for i, v in enumerate(old_in) if v.spec.is_float]
-    d_carry = {i: new.input(f"d_carry{i}", old_in[i].shape, old_in[i].dtype) for i in floats if i < n}
+    d_carry = {
+        i: new.input(f"d_carry{i}", old_in[i].shape, old_in[i].dtype) for i in floats if i < n
+    }
     sums = {i: new.input(f"sum{i}", old_in[i].shape, old_in[i].dtype) for i in floats if i >= n + m}
     d_out = {
         k: new.input(f"d_result{k}", v.shape, v.dtype)
@@ -114,7 +136,11 @@ def _pulled_back(scan: Scan) -> tuple[Program, list[int]]:
     def zero(i: int) -> Value:
         return gradients[i] or filled(new, 0, old_in[i].shape, old_in[i].dtype)
 
-    slots = [i for i in floats if i < n] + [i for i in floats if i >= n + m] + [i for i in floats if n <= i < n + m]
+    slots = (
+        [i for i in floats if i < n]
+        + [i for i in floats if i >= n + m]
+        + [i for i in floats if n <= i < n + m]
+    )
     for i in slots:
         new.output(f"out{i}", sums[i] + zero(i) if i in sums else zero(i))
     return new, slots

@@ -39,8 +39,14 @@ class Window:
         Raises:
             ShapeError: a size, stride or dilation below 1, or a padding below 0; all of them are listed.
         """
-        spread = {n: _spread(v, rank, n) for n, v in (("size", size), ("stride", stride), ("dilation", dilation))}
-        pads = [(p, p) if isinstance(p, int) else (int(p[0]), int(p[1])) for p in _spread(padding, rank, "padding")]
+        spread = {
+            n: _spread(v, rank, n)
+            for n, v in (("size", size), ("stride", stride), ("dilation", dilation))
+        }
+        pads = [
+            (p, p) if isinstance(p, int) else (int(p[0]), int(p[1]))
+            for p in _spread(padding, rank, "padding")
+        ]
         problems = [f"{n} {v} must be >= 1" for n, v in spread.items() if any(k < 1 for k in v)]
         if any(p < 0 for pair in pads for p in pair):
             problems.append(f"padding {tuple(pads)} must be >= 0")
@@ -101,5 +107,7 @@ def _spread(value: int | Sequence, rank: int, name: str) -> tuple:
     if isinstance(value, int):
         return (value,) * rank
     if len(value) != rank:
-        raise ShapeError(f"Window: {name} {tuple(value)} needs one entry per spatial axis, that is {rank}")
+        raise ShapeError(
+            f"Window: {name} {tuple(value)} needs one entry per spatial axis, that is {rank}"
+        )
     return tuple(value)

@@ -19,4 +19,12 @@ from .memory import Interval, plan
 from .order import updates_last
 from .simplify import simplify
 
-__all__ = ["Interval", "decompose", "fuse_epilogues", "fuse_maps", "plan", "simplify", "updates_last"]
+__all__ = [
+    "Interval",
+    "decompose",
+    "fuse_epilogues",
+    "fuse_maps",
+    "plan",
+    "simplify",
+    "updates_last",
+]

@@ -20,7 +20,11 @@ def fuse_epilogues(program: Program, accepts: Accepts) -> Program:
     """
     producer = {o: s for s in program.steps for o in s.outputs if len(s.outputs) == 1}
     uses: dict[Value, int] = {}
-    for v in (*(v for s in program.steps for v in s.inputs), *program.outputs.values(), *program.updates.values()):
+    for v in (
+        *(v for s in program.steps for v in s.inputs),
+        *program.outputs.values(),
+        *program.updates.values(),
+    ):
         uses[v] = uses.get(v, 0) + 1
     place: dict[Value, Value] = {}
 
@@ -30,7 +34,12 @@ def fuse_epilogues(program: Program, accepts: Accepts) -> Program:
             return None
         for i, v in enumerate(step.inputs):
             source = producer.get(v)
-            if source is None or isinstance(source.op, Map) or uses[v] != 1 or v.spec != step.outputs[0].spec:
+            if (
+                source is None
+                or isinstance(source.op, Map)
+                or uses[v] != 1
+                or v.spec != step.outputs[0].spec
+            ):
                 continue
             rest = [w for w in step.inputs if w is not v]
             order = [symbol(0) if w is v else symbol(1 + rest.index(w)) for w in step.inputs]

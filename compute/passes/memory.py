@@ -51,5 +51,9 @@ def lower_bound(intervals: Mapping[Hashable, Interval]) -> int:
     """Return the largest number of bytes alive at one step; no plan can be smaller."""
     steps = range(max((i.last for i in intervals.values()), default=-1) + 1)
     return max(
-        (sum(round_up(i.bytes) for i in intervals.values() if i.first <= t <= i.last) for t in steps), default=0
+        (
+            sum(round_up(i.bytes) for i in intervals.values() if i.first <= t <= i.last)
+            for t in steps
+        ),
+        default=0,
     )

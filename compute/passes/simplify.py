@@ -54,13 +54,21 @@ def _fold(program: Program) -> Program:
 def _with_literals(new: Program, step: Step, inputs: tuple[Value, ...]) -> Sequence[Value] | None:
     """Write constants of one element into the expressions of a map."""
     op = step.op
-    literal = {i: new.constants[v].item() for i, v in enumerate(inputs) if v in new.constants and v.spec.size == 1}
+    literal = {
+        i: new.constants[v].item()
+        for i, v in enumerate(inputs)
+        if v in new.constants and v.spec.size == 1
+    }
     if not isinstance(op, Map) or not literal:
         return None
     kept = [i for i in range(len(inputs)) if i not in literal]
-    table = [constant(literal[i]) if i in literal else symbol(kept.index(i)) for i in range(len(inputs))]
+    table = [
+        constant(literal[i]) if i in literal else symbol(kept.index(i)) for i in range(len(inputs))
+    ]
     expressions = tuple(substitute(e, table) for e in op.expressions)
-    result = new.apply(Map(expressions, op.dtypes, step.outputs[0].shape), *(inputs[i] for i in kept))
+    result = new.apply(
+        Map(expressions, op.dtypes, step.outputs[0].shape), *(inputs[i] for i in kept)
+    )
     return result if isinstance(result, tuple) else (result,)
 
 

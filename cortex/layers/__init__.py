@@ -5,10 +5,10 @@
 | `input` | `Input` |
 | `linear` | `Linear`, `Embedding` |
 | `convolution` | `Convolution`, `TransposedConvolution`, both also `...1D` |
-| `pooling` | `MaxPooling`, `AveragePooling`, both also `...1D`; `GlobalMaxPooling`, `GlobalAveragePooling` |
-| `activation` | `Relu` and its kin, `Prelu`, `Softmax`, `LogSoftmax`, `Activation` of any function |
+| `pooling` | `MaxPooling`, `AveragePooling`, both also `...1D`; `Global...Pooling` |
+| `activation` | `Relu` and its kin, `Prelu`, `Softmax`, `LogSoftmax`, any `Activation` |
 | `noise` | `Dropout`, `GaussianNoise`, `MultiplicativeNoise` |
-| `normalisation` | `BatchNormalisation`, `LayerNormalisation`, `RmsNormalisation`, `LocalResponseNormalisation` |
+| `normalisation` | `BatchNormalisation`, `Layer...`, `Rms...`, `LocalResponse...` |
 | `normaliser` | `Normaliser` |
 | `shape` | `Identity`, `Flatten`, `Reshape`, `Scale`, `Split` |
 | `joining` | `Concatenate`, `Join`, `Function`, `Combine` |

@@ -221,7 +221,7 @@ class Prelu(Base):
 @register
 @dataclass(frozen=True)
 class Softmax(Base):
-    """exp(x) / sum of exp(x) along `axis` (1: the classes, or the channels of an image), never overflowing."""
+    """exp(x) / sum of exp(x) along `axis` (1: the classes, or the channels)."""
 
     axis: int = 1
 

@@ -1,4 +1,4 @@
-"""What all layers share: the registry of types, the number of inputs, rules for fields, tracing for shapes."""
+"""What layers share: the registry of types, rules for fields, tracing for shapes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ to_data, from_data = _registry.to_data, _registry.from_data
 
 
 class Base:
-    """A layer with one input and no parameters, unless it says otherwise; `str` gives its shortest form.
+    """A layer of one input and no parameters, unless it says otherwise; `str` is short.
 
     `rectifies` guides the initialiser of the weights before it: True asks for He's rule, False for
     Xavier's, None leaves the decision to the layers behind.
@@ -83,7 +83,7 @@ def outputs_of(result: Value | tuple[Value, ...]) -> tuple[Value, ...]:
 
 
 def numbered(layers: Sequence[Any]) -> tuple[str, ...]:
-    """Return a name for each layer: its type in small letters and its number among those of that type."""
+    """Return a name for each layer: its type and its number among those of that type."""
     count: dict[str, int] = {}
     names = []
     for layer in layers:
@@ -118,14 +118,14 @@ def per_axis(rank: int, least: int = 1) -> Rule:
 
 
 def padding_rule(rank: int) -> Rule:
-    """Return the rule of a padding: 'same', an integer, or one entry per axis, which may be (low, high)."""
+    """Return the rule of a padding: 'same', an integer, or an entry or pair per axis."""
 
     def is_entry(v: Any) -> bool:
         pair = isinstance(v, tuple) and len(v) == 2 and all(is_integer(n, 0) for n in v)
         return pair or is_integer(v, 0)
 
     return Rule(
-        f"'same', an integer >= 0, or a tuple with an integer or a pair (low, high) for each of {rank} axes",
+        f"'same', an integer >= 0, or a tuple of {rank}, each an integer or a pair (low, high)",
         lambda v: (
             v == "same"
             or is_integer(v, 0)

@@ -1,4 +1,4 @@
-"""Layers made of layers: they nest, and name their parameters by those inside, as in `linear_1.weights`."""
+"""Layers made of layers: they nest; parameters are named `linear_1.weights`, and so on."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ LAYERS = tuple_of(LAYER, least=1)
 @register
 @dataclass(frozen=True)
 class Sequence(Base):
-    """Layers one after the other, as one layer; several outputs of one are the inputs of the next."""
+    """Layers one after the other, as one; several outputs of one are the inputs of the next."""
 
-    layers: tuple[Layer, ...]
+    layers: Series[Layer]
     several: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -47,7 +47,7 @@ class Sequence(Base):
         return next((r for r in said if r is not None), None)
 
     def parameters(self, *inputs: Spec) -> Parameters:
-        """Those of the layers; a choice of initialiser left open is made where a layer behind decides it."""
+        """Those of the layers; an open choice of initialiser is made where a layer decides it."""
         found: dict[str, Parameter] = {}
         specs: tuple[Spec, ...] = inputs
         for place, (name, layer) in enumerate(zip(numbered(self.layers), self.layers, strict=True)):
@@ -74,9 +74,9 @@ class Sequence(Base):
 @register
 @dataclass(frozen=True)
 class Branches(Base):
-    """Layers beside each other: each gets the inputs, and the outputs of all come out in their order."""
+    """Layers beside each other: each gets the inputs; the outputs of all come in their order."""
 
-    layers: tuple[Layer, ...]
+    layers: Series[Layer]
     several: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -103,7 +103,7 @@ class Residual(Base):
     He et al. 2016, equations 1 and 2. Parameters: `body.<layer>.<name>` and `shortcut.<name>`.
     """
 
-    layers: tuple[Layer, ...]
+    layers: Series[Layer]
     shortcut: Layer | None = None
 
     def __post_init__(self) -> None:
@@ -131,8 +131,8 @@ class Residual(Base):
         if isinstance(body, tuple) or body.spec != past.spec:
             given = ", ".join(str(v.spec) for v in outputs_of(body))
             raise ShapeError(
-                f"Residual: the layers give {given}, the shortcut {past.spec}, expected the same; give a "
-                "shortcut that changes the shape likewise, such as a Convolution with kernel 1"
+                f"Residual: the layers give {given}, the shortcut {past.spec}, expected the same; "
+                "give a shortcut that changes the shape, such as a Convolution with kernel 1"
             )
         return past + body
 
@@ -160,7 +160,7 @@ class Autoencoder(Base):
         return getattr(self.up, "rectifies", None)
 
     def parameters(self, *inputs: Spec) -> Parameters:
-        """Those of `up` and of `down`; raise `ShapeError` where down(up(x)) has not the spec of x."""
+        """Those of `up` and of `down`; raise `ShapeError` where down(up(x)) is not like x."""
         x = self.one(inputs)
         up = self.up.parameters(x)
         code = output_specs(self.up, (x,), up)
@@ -190,7 +190,7 @@ def run_inside(
     inputs: Series[Value],
     parameters: Mapping[str, Value],
 ) -> Value | tuple[Value, ...]:
-    """Record the layer called `name` inside another, with those of the parameters that begin with its name."""
+    """Record the layer `name` inside another, with the parameters that begin with its name."""
     start = f"{name}."
     own = {n.removeprefix(start): v for n, v in parameters.items() if n.startswith(start)}
     with build.program.scope(name):

@@ -86,7 +86,7 @@ class Convolution(_Convolving):
         self._check()
 
     def parameters(self, *inputs: Spec) -> Mapping[str, Parameter]:
-        """Weights [kernels, channels / groups, *kernel] and, unless switched off, bias [kernels]."""
+        """Weights [kernels, channels / groups, *kernel] and, unless False, bias [kernels]."""
         shape = (self.kernels, self._channels(inputs) // self.groups, *self._sizes())
         found = {"weights": Parameter(shape, automatic(self.initialiser))}
         return found | ({"bias": Parameter((self.kernels,), Zeros())} if self.bias else {})
@@ -112,7 +112,7 @@ class Convolution1D(Convolution):
 @register
 @dataclass(frozen=True)
 class TransposedConvolution(_Convolving):
-    """The adjoint of `Convolution` as a layer, [N, C, H, W] to [N, kernels, H', W']: it spreads and enlarges.
+    """The adjoint of `Convolution`: [N, C, H, W] gives [N, kernels, H', W'], it enlarges.
 
     H' = (H - 1) stride - padding + (kernel - 1) dilation + 1 + output_padding, where
     `output_padding` < stride settles what rounding down lost; with padding "same", H' = H stride.
@@ -140,7 +140,7 @@ class TransposedConvolution(_Convolving):
             raise DescriptionError(type(self).__name__, [f"{problem}, given {self.output_padding}"])
 
     def parameters(self, *inputs: Spec) -> Mapping[str, Parameter]:
-        """Weights [channels, kernels / groups, *kernel] and, unless switched off, bias [kernels]."""
+        """Weights [channels, kernels / groups, *kernel] and, unless False, bias [kernels]."""
         shape = (self._channels(inputs), self.kernels // self.groups, *self._sizes())
         initialiser = Transposed(automatic(self.initialiser), self.groups)
         found = {"weights": Parameter(shape, initialiser)}

@@ -23,7 +23,7 @@ from cortex.rules import check, one_of
 @register
 @dataclass(frozen=True)
 class Concatenate(Base):
-    """The inputs side by side along `axis`, in the order of the parents; their other extents are equal."""
+    """The inputs side by side along `axis`, in their order; their other extents are equal."""
 
     axis: int = 1
     several: ClassVar[bool] = True
@@ -82,7 +82,7 @@ class Join(Base):
 @register
 @dataclass(frozen=True)
 class Function(Base):
-    """Your own function of a value, written with operators, `cortex.compute.math` and `value.program`.
+    """Your own function of a value: operators, `cortex.compute.math`, `value.program`.
 
     It is differentiated like everything else. A `gradient`, also a function of the value, gives
     another elementwise derivative in place of the true one, for example that of a smooth
@@ -110,8 +110,8 @@ class Function(Base):
         slopes = outputs_of(function_of(self.gradient)(*inputs))
         if len(slopes) != len(inputs) or any(v.shape != result.shape for v in (*slopes, *inputs)):
             raise ShapeError(
-                f"{name}: a gradient is elementwise: expected {len(inputs)} derivatives of the shape "
-                f"{result.shape} of inputs and output, given {', '.join(map(str, slopes))}"
+                f"{name}: a gradient is elementwise: expected {len(inputs)} derivatives of the "
+                f"shape {result.shape} of inputs and output, given {', '.join(map(str, slopes))}"
             )
         return _with_slopes(build, result, inputs, slopes)
 

@@ -40,7 +40,7 @@ class Linear(Base):
         check(self, units=COUNT, **rules)
 
     def parameters(self, *inputs: Spec) -> Mapping[str, Parameter]:
-        """Weights [units, inputs] and, unless switched off, bias [units]."""
+        """Weights [units, inputs] and, unless False, bias [units]."""
         x = self.one(inputs, 2, "batch, features, ...")
         width = x.shape[-1] if self.axes == "last" else math.prod(x.shape[1:])
         found = {"weights": Parameter((self.units, width), automatic(self.initialiser))}
@@ -62,7 +62,7 @@ class Linear(Base):
 @register
 @dataclass(frozen=True)
 class Embedding(Base):
-    """A table of `count` rows of `units` numbers, read by integer index: [N, *I] gives [N, *I, units].
+    """A table of `count` rows read by integer index: [N, *I] gives [N, *I, units].
 
     The row `padding_index`, where given, reads as zeros and is never trained. Without an
     initialiser the rows have variance 1 / units, so their expected squared length is 1.

@@ -57,7 +57,7 @@ class GaussianNoise(Base):
 @register
 @dataclass(frozen=True)
 class MultiplicativeNoise(Base):
-    """In training, multiply each number, with `probability`, by normal noise of mean 1 and deviation `sd`."""
+    """In training, multiply each number, with `probability`, by normal noise N(1, sd^2)."""
 
     probability: float
     sd: float

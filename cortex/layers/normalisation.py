@@ -20,7 +20,7 @@ from cortex.rules import COUNT, NUMBER, POSITIVE, SHARE, check, one_of, tuple_of
 @register
 @dataclass(frozen=True)
 class BatchNormalisation(Base):
-    """y = scale (x - mean) / sqrt(variance + epsilon) + bias, the statistics being those of the batch.
+    """y = scale (x - mean) / sqrt(variance + epsilon) + bias with the statistics of the batch.
 
     They are taken per channel (axis 1) or per element of an example. Training also refreshes the
     running ones, which inference uses: running = momentum running + (1 - momentum) batch, the
@@ -72,7 +72,7 @@ class BatchNormalisation(Base):
 
 
 class _PerExample(Base):
-    """What layer and root-mean-square normalisation share: the axes over which they take statistics."""
+    """What layer and root-mean-square normalisation share: the axes of their statistics."""
 
     axes: tuple[int, ...]
     epsilon: float
@@ -87,7 +87,8 @@ class _PerExample(Base):
         axes = self._axes(x)
         if len(set(axes)) < len(axes) or any(not 0 < a < x.rank for a in axes):
             raise ShapeError(
-                f"{type(self).__name__}: axes {self.axes} must be different axes of {x} other than the batch"
+                f"{type(self).__name__}: axes {self.axes} must be different axes of {x} "
+                "other than the batch"
             )
         return tuple(x.shape[a] for a in axes)
 
@@ -98,7 +99,7 @@ class _PerExample(Base):
 @register
 @dataclass(frozen=True)
 class LayerNormalisation(_PerExample):
-    """y = scale (x - mean) / sqrt(variance + epsilon) + bias over `axes` of each example (-1: its features).
+    """y = scale (x - mean) / sqrt(variance + epsilon) + bias over `axes` (-1: features).
 
     Ba, Kiros and Hinton 2016, equation 4.
     """
@@ -147,7 +148,7 @@ class RmsNormalisation(_PerExample):
 @register
 @dataclass(frozen=True)
 class LocalResponseNormalisation(Base):
-    """y = x / (k + alpha / size sum of x^2)^beta, the sum over `size` neighbouring channels of [N, C, ...].
+    """y = x / (k + alpha / size sum of x^2)^beta, the sum over `size` channels.
 
     The window of a channel begins floor((size - 1) / 2) channels before it; channels outside count
     as 0. Krizhevsky, Sutskever and Hinton 2012, section 3.3, with alpha divided by the size as

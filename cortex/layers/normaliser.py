@@ -1,4 +1,4 @@
-"""`Normaliser`: running standardisation that also pulls what comes in towards mean 0 and deviation 1."""
+"""`Normaliser`: running standardisation that pulls its input towards mean 0, deviation 1."""
 
 from __future__ import annotations
 

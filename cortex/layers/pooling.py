@@ -127,7 +127,7 @@ class _Global(Base):
 @register
 @dataclass(frozen=True)
 class GlobalMaxPooling(_Global):
-    """The largest value of each channel: [N, C, *S] gives [N, C]; of equal values the first gets the gradient."""
+    """The largest value of each channel, of equal ones the first: [N, C, *S] gives [N, C]."""
 
     def forward(self, build: Build, x: Value) -> Value:
         """[N, C, *S] gives [N, C]."""

@@ -43,7 +43,7 @@ class Flatten(Base):
 @register
 @dataclass(frozen=True)
 class Reshape(Base):
-    """Each example in another `shape` (without the batch axis), row-major; one extent may be -1: the rest."""
+    """Each example in another `shape`, row-major; one extent may be -1: the rest."""
 
     shape: Shape
 
@@ -80,7 +80,7 @@ class Reshape(Base):
 @register
 @dataclass(frozen=True)
 class Scale(Base):
-    """y = factor x + constant; both are a number, or a nested tuple that broadcasts to an example."""
+    """y = factor x + constant; both a number, or a nested tuple that broadcasts to an example."""
 
     factor: Any
     constant: Any = 0.0
@@ -107,7 +107,7 @@ class Scale(Base):
 @register
 @dataclass(frozen=True)
 class Split(Base):
-    """Cut the input along `axis` into pieces of `widths`, one output each; without widths, the input itself.
+    """Cut the input along `axis` into pieces of `widths`; without widths, the input itself.
 
     To send one value to several layers no split is needed: any number of nodes may name it as their
     parent, and their gradients add up.
@@ -120,13 +120,13 @@ class Split(Base):
         check(self, widths=tuple_of(COUNT), axis=AXIS)
 
     def parameters(self, *inputs: Spec) -> Mapping[str, Parameter]:
-        """Return none; raise `ShapeError` where the widths do not add up to the extent of the axis."""
+        """Return none; raise `ShapeError` where the widths do not add up to the extent."""
         x = self.one(inputs)
         axis = normal_axis("Split", self.axis, x)
         if self.widths and sum(self.widths) != x.shape[axis]:
             raise ShapeError(
-                f"Split: the widths {self.widths} add up to {sum(self.widths)}, axis {self.axis} of {x} "
-                f"has extent {x.shape[axis]}"
+                f"Split: the widths {self.widths} add up to {sum(self.widths)}, "
+                f"axis {self.axis} of {x} has extent {x.shape[axis]}"
             )
         return {}
 

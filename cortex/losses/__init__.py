@@ -2,9 +2,10 @@
 
     loss = loss_value(build, SoftmaxCrossEntropy(), logits, labels)
 
-A loss gives each example a term and a weight; `reduce_terms` makes one number of them, the same way for
-all. Missing targets (NaN, or a label below 0) have no loss and no gradient. To add an elementwise loss,
-write one function of an element: either `Elementwise(function)`, or a dataclass and a row below.
+A loss gives each example a term and a weight; `reduce_terms` makes one number of them, the same way
+for all. Missing targets (NaN, or a label below 0) have no loss and no gradient. To add an
+elementwise loss, write one function of an element: either `Elementwise(function)`, or a dataclass
+and a row below.
 """
 
 from __future__ import annotations

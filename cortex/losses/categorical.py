@@ -1,9 +1,9 @@
 """Losses of one class out of K: cross-entropies of logits, probabilities and log-probabilities.
 
-Outputs are [N, K] or [N, K, positions...]; targets are labels [N, positions...] (integers, or floats
-that hold them) or distributions over the classes with the shape of the output. A target is missing
-where its label is below 0 or NaN, or its distribution holds a NaN. A label of K or above gives a loss
-of NaN.
+Outputs are [N, K] or [N, K, positions...]; targets are labels [N, positions...] (integers, or
+floats that hold them) or distributions over the classes with the shape of the output. A target is
+missing where its label is below 0 or NaN, or its distribution holds a NaN. A label of K or above
+gives a loss of NaN.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 from cortex.build import Build
 from cortex.compute import math as m
 from cortex.compute.errors import ShapeError
-from cortex.compute.ops import Gather, LogSoftmax, SoftmaxCrossEntropy as FusedCrossEntropy
+from cortex.compute.ops import Gather
+from cortex.compute.ops import SoftmaxCrossEntropy as FusedCrossEntropy
 from cortex.compute.ops.map import convert
 from cortex.compute.ops.reduce import reduce_axes, reshape_to
 from cortex.compute.program import Value
@@ -34,9 +35,9 @@ class _Categorical(WithoutParameters):
     """-sum over classes of q log p, where q is the target, smoothed: (1 - s) q + s / K.
 
     `label_smoothing` is s (Szegedy et al. 2016, section 7). `class_weights` (K numbers) weigh each
-    target as a sample weight would: a label by the weight of its class, a distribution by the mean of
-    the weights under it. With positions, the term of an example is the weighted mean over its present
-    positions, and its weight their mean weight.
+    target as a sample weight would: a label by the weight of its class, a distribution by the mean
+    of the weights under it. With positions, the term of an example is the weighted mean over its
+    present positions, and its weight their mean weight.
     """
 
     label_smoothing: float = 0.0
@@ -48,7 +49,10 @@ class _Categorical(WithoutParameters):
     def _terms(
         self, build: Build, output: Value, target: Value, formula: _Formula
     ) -> tuple[Value, Value]:
-        """Return terms [N] and weights [N]; `formula` maps output and target to [N, positions...]."""
+        """Return terms [N] and weights [N];
+
+        `formula` maps output and target to [N, positions...].
+        """
         q = categorical_target(type(self).__name__, build, output, target)
         if q.spec.is_float:
             missing = build.map(lambda q: m.where(m.isnan(q), 1.0, 0.0), q)
@@ -86,7 +90,9 @@ class _Categorical(WithoutParameters):
         """Return -sum of q log p along the classes; a q of 0 counts as 0, even with a p of 0."""
         classes, s = log_p.shape[1], self.label_smoothing
         if not q.spec.is_float:
-            numbers = build.constant(np.arange(classes, dtype=np.int32).reshape(_along_classes(log_p)))
+            numbers = build.constant(
+                np.arange(classes, dtype=np.int32).reshape(_along_classes(log_p))
+            )
             labels = reshape_to(build.program, q, (q.shape[0], 1, *q.shape[1:]))
             none = float("nan")  # no such class: a wrong label shall be seen, not lost
             q = build.map(
@@ -108,7 +114,8 @@ class SoftmaxCrossEntropy(_Categorical):
         """Return the loss of each example [N] and its weight [N].
 
         Raises:
-            ShapeError: the target fits neither labels nor a distribution, or the class weights not K.
+            ShapeError: the target fits neither labels nor a distribution, or the class weights not
+                K.
         """
         fused = FusedCrossEntropy(1, self.label_smoothing)
         return self._terms(build, output, target, lambda b, x, q: b.apply(fused, x, q))
@@ -122,7 +129,8 @@ class NegativeLogLikelihood(_Categorical):
         """Return the loss of each example [N] and its weight [N].
 
         Raises:
-            ShapeError: the target fits neither labels nor a distribution, or the class weights not K.
+            ShapeError: the target fits neither labels nor a distribution, or the class weights not
+                K.
         """
         return self._terms(build, output, target, self._of_log)
 
@@ -144,14 +152,18 @@ class CategoricalCrossEntropy(_Categorical):
         """Return the loss of each example [N] and its weight [N].
 
         Raises:
-            ShapeError: the target fits neither labels nor a distribution, or the class weights not K.
+            ShapeError: the target fits neither labels nor a distribution, or the class weights not
+                K.
         """
         logits = softmax_input(build, output)
         if logits is not None:
             fused = SoftmaxCrossEntropy(self.label_smoothing, self.class_weights)
             return fused.terms(build, logits, target)
         return self._terms(
-            build, output, target, lambda b, p, q: self._of_log(b, m.log(m.maximum(p, self.epsilon)), q)
+            build,
+            output,
+            target,
+            lambda b, p, q: self._of_log(b, m.log(m.maximum(p, self.epsilon)), q),
         )
 
 
@@ -162,7 +174,9 @@ def categorical_target(what: str, build: Build, output: Value, target: Value) ->
         ShapeError: the target is neither, or the output is not [N, K, ...] floats.
     """
     if not output.spec.is_float or output.spec.rank < 2:
-        raise ShapeError(f"{what}: expected an output [N, classes, ...] of floats, given {output.spec}")
+        raise ShapeError(
+            f"{what}: expected an output [N, classes, ...] of floats, given {output.spec}"
+        )
     if target.shape == output.shape:
         return convert(build.program, target, output.dtype)
     positions = (output.shape[0], *output.shape[2:])
@@ -179,7 +193,7 @@ def as_labels(build: Build, target: Value) -> Value:
     if target.spec.is_float:
         labels: Value = build.map(lambda t: m.where(m.isnan(t), -1, t), target, dtype="int32")
         return labels
-    kind = target.dtype if target.dtype in ("int32", "int64") else "int64"
+    kind = "int64" if target.dtype in ("int64", "uint64") else "int32"
     return convert(build.program, target, kind)
 
 

@@ -25,10 +25,10 @@ from .reduction import sum_of_examples
 class CentreLoss:
     """|x - c_y|^2 / 2, the distance of the features x [N, ...] from the centre of their class y.
 
-    The centres [classes, ...] follow the features in training: c <- c + alpha (mean of x - c over the
-    examples of the class), then, with a `radius`, they are scaled to that length. Wen et al. 2016,
-    equations 2 to 4 (there the mean is over the count plus 1). Targets are labels [N], or one-hot
-    [N, classes]; a label below 0, or NaN, is missing.
+    The centres [classes, ...] follow the features in training: c <- c + alpha (mean of x - c over
+    the examples of the class), then, with a `radius`, they are scaled to that length. Wen et al.
+    2016, equations 2 to 4 (there the mean is over the count plus 1). Targets are labels [N], or
+    one-hot [N, classes]; a label below 0, or NaN, is missing.
     """
 
     classes: int
@@ -69,7 +69,9 @@ class CentreLoss:
                 missing = build.map(lambda t: m.where(m.isnan(t), 1.0, 0.0), known)
                 best = reduce_axes(build.program, "argmax", known, 1)
                 lost = reduce_axes(build.program, "sum", missing, 1)
-                found: Value = build.map(lambda b, k: m.where(k > 0, -1, b), best, lost, dtype="int32")
+                found: Value = build.map(
+                    lambda b, k: m.where(k > 0, -1, b), best, lost, dtype="int32"
+                )
                 return found
         raise ShapeError(
             f"CentreLoss: expected features [N, ...] of floats and labels [N] or one-hot "

@@ -1,8 +1,8 @@
 """Losses of each element on its own: the term of an example is the mean over its present elements.
 
-Each loss is one function of an output element and its target, written with `cortex.compute.math`; the
-gradient is derived. A missing element has a target NaN (or a negative label): it has no loss and no
-gradient, and an example with none present has weight 0.
+Each loss is one function of an output element and its target, written with `cortex.compute.math`;
+the gradient is derived. A missing element has a target NaN (or a negative label): it has no loss
+and no gradient, and an example with none present has weight 0.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class _Elementwise(WithoutParameters):
     present: Callable[[Any], Any] = staticmethod(_is_number)
 
     def terms(self, build: Build, output: Value, target: Value) -> tuple[Value, Value | None]:
-        """Return the mean of the present elements of each example [N], and 1 where there is any [N].
+        """Return the mean of the present elements of each example [N], and 1 where there is any
+        [N].
 
         Output [N, ...] and target have one shape, extents of 1 aside.
 
@@ -126,8 +127,9 @@ class BinaryCrossEntropyWithLogits(_Elementwise):
 class BinaryCrossEntropy(_Elementwise):
     """-t log o - (1 - t) log(1 - o) of the probability o.
 
-    Where the output is a logistic function, the form on its logit is used, which loses no precision.
-    Else probabilities and their complements count as at least `epsilon`. A target below 0 is missing.
+    Where the output is a logistic function, the form on its logit is used, which loses no
+    precision. Else probabilities and their complements count as at least `epsilon`. A target below
+    0 is missing.
     """
 
     epsilon: float = 1e-12
@@ -137,7 +139,8 @@ class BinaryCrossEntropy(_Elementwise):
         check(self, epsilon=POSITIVE)
 
     def terms(self, build: Build, output: Value, target: Value) -> tuple[Value, Value | None]:
-        """Return the mean of the present elements of each example [N], and 1 where there is any [N].
+        """Return the mean of the present elements of each example [N], and 1 where there is any
+        [N].
 
         Raises:
             ShapeError: the shapes differ.
@@ -157,7 +160,8 @@ def aligned(what: str, build: Build, output: Value, target: Value) -> Value:
     """Return the target with the shape and dtype of the output.
 
     Raises:
-        ShapeError: the shapes differ by more than extents of 1, or the output is not [N, ...] floats.
+        ShapeError: the shapes differ by more than extents of 1, or the output is not [N, ...]
+            floats.
     """
     if not output.spec.is_float or output.spec.rank < 1:
         raise ShapeError(f"{what}: expected an output [N, ...] of floats, given {output.spec}")

@@ -1,7 +1,8 @@
-"""The one place where a loss looks at the step that made an output, for the form that loses no precision.
+"""The one place where a loss looks at the step that made an output, for the form that loses no
+precision.
 
-log(softmax(x)) and log(logistic(x)) computed from the probability break down once it rounds to 0 or 1;
-computed from x they do not. The probability itself is then needed for predictions only.
+log(softmax(x)) and log(logistic(x)) computed from the probability break down once it rounds to 0 or
+1; computed from x they do not. The probability itself is then needed for predictions only.
 """
 
 from __future__ import annotations

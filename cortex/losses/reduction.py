@@ -45,8 +45,8 @@ def reduce_terms(
 ) -> Value:
     """Return sum(weight * sample weight * term) / sum(weight * sample weight), 0-d.
 
-    `terms`, `weights` and `sample_weights` are [N]; weights are >= 0 and None means all 1. Where all
-    weights are 0 (nothing is present) the result is 0 and so is its gradient.
+    `terms`, `weights` and `sample_weights` are [N]; weights are >= 0 and None means all 1. Where
+    all weights are 0 (nothing is present) the result is 0 and so is its gradient.
 
     Raises:
         ShapeError: the shapes differ.
@@ -57,7 +57,9 @@ def reduce_terms(
                 f"reduce_terms: expected {name} of shape {terms.shape}, one for each example, "
                 f"given {value.spec}"
             )
-    given = [convert(build.program, w, terms.dtype) for w in (weights, sample_weights) if w]
+    given = [
+        convert(build.program, w, terms.dtype) for w in (weights, sample_weights) if w is not None
+    ]
     if not given:
         return mean(build.program, terms)
     w = given[0] if len(given) == 1 else given[0] * given[1]

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cortex.layers.input import Input
 from cortex.protocols import Layer
 
 from .node import Argument, Attributes, Frozen, Node
 from .references import parse, renamed
+from .weights import Source
 
 if TYPE_CHECKING:
     from .network import Network
@@ -26,14 +29,15 @@ class Assembly:
     """Nodes put together so far, what is wrong with them, and the composites among them.
 
     `composites` maps the name of a composite to the arguments that stand for its outputs; `carried` maps the name of
-    a composite that was a network to it, so that its weights can come along.
+    a parameter to its numbers, where a network with weights of its own was put in.
     """
 
     nodes: list[Node] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     composites: dict[str, tuple[Argument, ...]] = field(default_factory=dict)
-    carried: dict[str, Network] = field(default_factory=dict)
+    carried: dict[str, Source] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
+    exact: set[str] = field(default_factory=set)  # nodes whose references are written in full already
 
     def add(
         self, items: Any, before: tuple[Argument, ...], prefix: str = "", common: Attributes = Attributes()
@@ -84,7 +88,8 @@ class Assembly:
             self.problems.append(f"{full}: bindings and parameter attributes belong to the nodes inside the composite")
         if isinstance(inner, Network):
             end = self._splice(inner, full, start, thing.attributes)
-            self.carried[full] = inner
+            if any(isinstance(s, np.ndarray) for s in inner.sources.values()):  # else each copy draws its own
+                self.carried |= {f"{full}/{name}": s for name, s in inner.sources.items()}
         else:
             end = self.add(inner, start, full + "/", thing.attributes)
         self.composites[full] = end
@@ -119,6 +124,7 @@ class Assembly:
                     )
                 )
         self.taken |= set(rename.values())
+        self.exact |= set(rename.values())
         return tuple(map(place, inner.outputs))
 
     def _free(self, stem: str) -> str:
@@ -134,15 +140,26 @@ class Assembly:
         done = []
         for n in self.nodes:
             scope = n.name.rpartition("/")[0]
-            parents = [a for p in n.parents or () for a in self._resolve(p, scope, known)]
+
+            def full(a: Argument, n: Node = n, scope: str = scope) -> tuple[Argument, ...]:
+                complete = n.name in self.exact and isinstance(a, str) and parse(a).node in known
+                return (a,) if complete else self._resolve(a, scope, known)
+
+            parents = [a for p in n.parents or () for a in full(p)]
             bindings = {}
             for parameter, a in n.bindings.items():
-                found = self._resolve(a, scope, known)
+                found = full(a)
                 if len(found) != 1:
                     self.problems.append(f"{n.name}.{parameter}: bound to {a!r}, which has {len(found)} outputs")
                 bindings[parameter] = found[0] if found else a
             done.append(replace(n, parents=tuple(parents), bindings=Frozen(bindings)))
         return tuple(done)
+
+    def stand_for(self, outputs: str | Sequence[str]) -> tuple[str, ...]:
+        """Return the outputs of a network in full: a composite's name stands for its outputs."""
+        known = {n.name for n in self.nodes}
+        names = (outputs,) if isinstance(outputs, str) else outputs
+        return tuple(str(a) for name in names for a in self._resolve(name, "", known))
 
     def _resolve(self, a: Argument, scope: str, known: set[str]) -> tuple[Argument, ...]:
         if not isinstance(a, str):

@@ -37,9 +37,9 @@ def structure_problems(nodes: Sequence[Node], outputs: Sequence[str]) -> list[st
                 problems.append(f"{n.name}: data from the column {a.name!r}; declare an Input and name it as a parent")
     known = {n.name: n for n in nodes}
     for n in nodes:
-        for what, a in _arguments(n):
+        for a in arguments(n):
             if isinstance(a, str) and parse(a).node not in known:
-                problems.append(f"{n.name}: no node {parse(a).node!r}, named by {what}{near(parse(a).node, known)}")
+                problems.append(f"{n.name}: it reads {a!r}, but no node has that name{near(parse(a).node, known)}")
         for parameter in n.bindings:
             path = _path(known, f"{n.name}.{parameter}")
             if path[-1] in path[:-1]:
@@ -132,6 +132,6 @@ def _source_needs(nodes: Mapping[str, Node], name: str, parameter: str) -> list[
     return [("parameters" if at.parameter else "output", at.node)]
 
 
-def _arguments(n: Node) -> Iterator[tuple[str, Argument]]:
-    yield from (("its parents", a) for a in n.parents or ())
-    yield from ((f"the parameter {p!r}", a) for p, a in n.bindings.items())
+def arguments(n: Node) -> list[Argument]:
+    """Return everything that a node is bound to: its parents, then its parameters."""
+    return [*(n.parents or ()), *n.bindings.values()]

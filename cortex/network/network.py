@@ -10,15 +10,16 @@ import numpy as np
 from cortex.compute.errors import DescriptionError, near
 from cortex.compute.spec import FLOATS, Spec
 from cortex.layers.input import Input
-from cortex.protocols import Parameter
 
-from . import editing
+from . import data as _data
+from . import editing as _editing
+from . import summary as _summary
 from .assemble import Assembly
-from .graph import structure_problems
-from .node import Argument, Node
-from .references import RESERVED, parse
+from .graph import arguments, structure_problems
+from .node import Attributes, Node
+from .references import parse
 from .shapes import Shapes, infer
-from .weights import Drawn, Source, checked, sources
+from .weights import Drawn, Source, checked, frozen, sources
 
 
 class Network:
@@ -37,6 +38,7 @@ class Network:
     """
 
     nodes: tuple[Node, ...]
+    by_name: Mapping[str, Node]
     seed: int
     dtype: str
     shapes: Shapes
@@ -101,7 +103,7 @@ class Network:
         by_name = {n.name: n for n in nodes}
         fields = {
             "nodes": nodes, "given_outputs": outputs, "seed": int(seed), "dtype": dtype, "shapes": shapes,
-            "sources": sources(by_name, shapes, int(seed), kept), "_arrays": {}, "_by_name": by_name,
+            "sources": sources(by_name, shapes, int(seed), kept), "_arrays": {}, "by_name": by_name,
         }  # fmt: skip
         self.__dict__.update(fields)
 
@@ -129,6 +131,22 @@ class Network:
 
     def __contains__(self, name: object) -> bool:
         return name in self.by_name
+
+    to_data = _data.to_data
+    from_data = classmethod(_data.from_data)
+    summary = _summary.summary
+    __str__ = _summary.summary
+
+    append = _editing.append
+    insert = _editing.insert
+    remove = _editing.remove
+    replace = _editing.replace
+    rename = _editing.rename
+    freeze = _editing.freeze
+    unfreeze = _editing.unfreeze
+    with_attributes = _editing.with_attributes
+    with_outputs = _editing.with_outputs
+    resize_input = _editing.resize_input
 
     # what is known
 
@@ -186,14 +204,13 @@ class Network:
         return self[at.node].attributes_of(at.parameter or "", len(self.shapes.owned[parameter].shape))
 
     def is_frozen(self, name: str) -> bool:
-        """Return whether a node is frozen: said of the node, or of each parameter of its own that can be trained."""
-        if self[name].attributes.frozen is not None:
-            own = [p for p in self.shapes.asked[name] if f"{name}.{p}" in self.shapes.owned]
-            return bool(self[name].attributes.frozen) and not any(
-                self.attributes(f"{name}.{p}").frozen is False for p in own
-            )
-        trained = [p for p, q in self.shapes.asked[name].items() if q.trainable and f"{name}.{p}" in self.shapes.owned]
-        return bool(trained) and all(self.attributes(f"{name}.{p}").frozen for p in trained)
+        """Return whether a node is frozen: all its own trainable parameters are, or it was said of a node without any."""
+        trained = [
+            self.attributes(full).frozen
+            for p, q in self.shapes.asked[name].items()
+            if q.trainable and (full := f"{name}.{p}") in self.shapes.owned
+        ]
+        return all(trained) if trained else bool(self[name].attributes.frozen)
 
     # weights
 
@@ -215,7 +232,7 @@ class Network:
             DescriptionError: unknown names or wrong shapes, all at once.
         """
         arrays = checked(self.shapes, parameters, self.dtype)
-        return self._with(kept={**self.sources, **arrays})
+        return self.changed(kept={**self.sources, **arrays})
 
     def with_seed(self, seed: int) -> Network:
         """Return this network with all parameters drawn anew from another seed."""
@@ -226,13 +243,14 @@ class Network:
         kept = {n: s if isinstance(s, Drawn) else frozen(s.astype(dtype)) for n, s in self.sources.items()}
         return Network.make(self.nodes, self.given_outputs, self.seed, dtype, kept)
 
-    def _with(
+    def changed(
         self,
         nodes: Sequence[Node] | None = None,
         outputs: Sequence[str] | None = None,
         kept: Mapping[str, Source] | None = None,
         problems: Sequence[str] = (),
     ) -> Network:
+        """Return a network with what is given in place of this one's; see `make`."""
         return Network.make(
             self.nodes if nodes is None else nodes,
             self.given_outputs if outputs is None else outputs,

@@ -71,6 +71,8 @@ class _Probe:
         if at.node not in self.found.asked:
             raise Unknown(at.node)
         if name not in self.values:
+            if at.parameter in self.found.asked[at.node]:
+                raise Unknown(name)  # shared in a circle
             names = self.found.asked[at.node]
             raise ShapeError(f"{at.node} has no parameter {at.parameter!r}{near(at.parameter or '', names)}")
         return self.values[name]

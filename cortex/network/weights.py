@@ -14,8 +14,8 @@ from cortex.compute.spec import Shape
 from cortex.initialisers import resolve
 from cortex.protocols import Initialiser, Layer
 
-from .graph import parse
 from .node import Node
+from .references import parse
 from .shapes import Shapes
 
 

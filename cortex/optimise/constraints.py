@@ -1,7 +1,8 @@
 """Constraints on parameters, by projection after a step, and clipping of gradients before it.
 
-Each is a function of a builder (a `Program`, or the `Build` of a layer) that records ops on values. Those
-that are elementwise, `bounds` and `non_negative`, also compute on NumPy arrays, with None as builder.
+Each is a function of a builder (a `Program`, or the `Build` of a layer) that records ops on values.
+Those that are elementwise, `bounds` and `non_negative`, also compute on NumPy arrays, with None as
+builder.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ Builder = Program | Build
 def max_norm(build: Builder, weights: Value, limit: float) -> Value:
     """Return weights [O, ...] with each row longer than `limit` rescaled to that length.
 
-    The row of an output is all that leads to it: w <- w min(1, limit / |w|_2). Srebro and Shraibman 2005;
-    Srivastava et al. 2014, section 5.1. A row of zeros stays.
+    The row of an output is all that leads to it: w <- w min(1, limit / |w|_2). Srebro and Shraibman
+    2005; Srivastava et al. 2014, section 5.1. A row of zeros stays.
 
     Raises:
         DescriptionError: the limit is not a number > 0, or the weights have no row axis.
@@ -72,15 +73,17 @@ def clip_by_global_norm(
 ) -> tuple[tuple[Value, ...], Value]:
     """Return gradients rescaled so that all together are not longer than `limit`, and their norm.
 
-    g <- g min(1, limit / |g|_2), with the norm over all of them as it was before (0-d). Pascanu, Mikolov
-    and Bengio 2013, algorithm 1.
+    g <- g min(1, limit / |g|_2), with the norm over all of them as it was before (0-d). Pascanu,
+    Mikolov and Bengio 2013, algorithm 1.
 
     Raises:
         DescriptionError: the limit is not a number > 0, or there are no gradients.
     """
     _check("clip_by_global_norm", "limit", limit)
     if not gradients:
-        raise DescriptionError("clip_by_global_norm", ["expected at least one gradient, given none"])
+        raise DescriptionError(
+            "clip_by_global_norm", ["expected at least one gradient, given none"]
+        )
     total: Any = 0.0
     for g in gradients:
         total = total + build.apply(Reduce("sum", tuple(range(g.spec.rank))), g * g)

@@ -1,9 +1,10 @@
 """Schedules: hyper-parameters that change with the step, such as a step size that decays.
 
-A schedule is a frozen dataclass whose call is ordinary mathematics over `cortex.compute.math`: with a
-number it computes, with a symbol it becomes part of a compiled training step. `step` counts the updates
-made before, so the first update sees 0. Wherever an optimiser takes a schedule, a plain function of the
-step works too; it only cannot be stored as data. To add a schedule, add a registered dataclass here.
+A schedule is a frozen dataclass whose call is ordinary mathematics over `cortex.compute.math`: with
+a number it computes, with a symbol it becomes part of a compiled training step. `step` counts the
+updates made before, so the first update sees 0. Wherever an optimiser takes a schedule, a plain
+function of the step works too; it only cannot be stored as data. To add a schedule, add a
+registered dataclass here.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Schedule(Protocol):
     """What a schedule is: the value at a step; a frozen dataclass, so that it can be stored."""
 
     def __call__(self, step: Any) -> Any:
-        """Return the value for the update that follows `step` earlier ones (a number or a symbol)."""
+        """Return the value for the update after `step` earlier ones (a number or a symbol)."""
         ...
 
 
@@ -147,8 +148,8 @@ class Cosine:
 class WarmRestarts:
     """Half cosines from `initial` towards `final` that start again.
 
-    The first lasts `steps` updates, each next one `growth` times as long. Loshchilov and Hutter 2017
-    (SGDR), equation 5, with T_0 = steps and T_mult = growth.
+    The first lasts `steps` updates, each next one `growth` times as long. Loshchilov and Hutter
+    2017 (SGDR), equation 5, with T_0 = steps and T_mult = growth.
     """
 
     initial: float
@@ -179,10 +180,11 @@ class WarmRestarts:
 @register
 @dataclass(frozen=True)
 class Cyclic:
-    """A triangle wave between `low` and `high`, rising over `steps` updates and falling over as many.
+    """A triangle wave between `low` and `high`, rising over `steps` updates and falling over as
+    many.
 
-    Smith 2017, "Cyclical learning rates": its height is multiplied by `cycle_rate` at each cycle (the
-    policy triangular2 has 0.5) and by `step_rate` at each step (exp_range).
+    Smith 2017, "Cyclical learning rates": its height is multiplied by `cycle_rate` at each cycle
+    (the policy triangular2 has 0.5) and by `step_rate` at each step (exp_range).
     """
 
     low: float
@@ -206,7 +208,10 @@ class Cyclic:
 @register
 @dataclass(frozen=True)
 class Piecewise:
-    """Constant between `boundaries`: values[0] before the first, values[i] from boundaries[i - 1] on."""
+    """Constant between `boundaries`:
+
+    values[0] before the first, values[i] from boundaries[i - 1] on.
+    """
 
     values: tuple[float, ...]
     boundaries: tuple[int, ...]
@@ -234,7 +239,7 @@ class Piecewise:
 @register
 @dataclass(frozen=True)
 class MultiStep:
-    """`initial`, multiplied by `rate` at each of the `milestones` (numbers of updates, ascending)."""
+    """`initial`, multiplied by `rate` at each of the ascending `milestones` (numbers of updates)."""
 
     initial: float
     milestones: tuple[int, ...]
@@ -253,7 +258,8 @@ class MultiStep:
 @register
 @dataclass(frozen=True)
 class WarmUp:
-    """A straight line from `start` times the schedule's first value to that value, then the schedule.
+    """A straight line from `start` times the schedule's first value to that value, then the
+    schedule.
 
     The line takes `steps` updates: the first has 1/steps of the way behind it, so it already moves.
     Goyal et al. 2017, section 2.2.
@@ -276,7 +282,7 @@ class WarmUp:
 @register
 @dataclass(frozen=True)
 class Scaled:
-    """Another schedule times `factor`, as the step size of a parameter with a learning-rate factor."""
+    """Another schedule times `factor`: the step size of a parameter with a learning-rate factor."""
 
     schedule: Schedule
     factor: float

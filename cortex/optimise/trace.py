@@ -1,8 +1,8 @@
 """An optimiser as compiled passes: one over its scalars, one fused pass over all vectors.
 
 The same `update` that computes with arrays is called with symbols. Whatever depends on the state's
-scalars alone, such as the bias corrections and the schedule of Adam, is taken out of the pass over the
-vectors: it becomes a *coefficient*, computed once per step in float64 and read by the pass.
+scalars alone, such as the bias corrections and the schedule of Adam, is taken out of the pass over
+the vectors: it becomes a *coefficient*, computed once per step in float64 and read by the pass.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ PARAMETERS, GRADIENT = "parameters", "gradient"
 class Trace:
     """The expressions of one step.
 
-    `scalar_updates` (one per name in `scalars`) and `coefficients` are functions of the scalars: symbol i
-    stands for scalars[i]. `vector_updates` give the new content of `outputs`; there symbol i stands for
-    inputs[i]: the parameters, the gradient, the state's vectors, then the coefficients.
+    `scalar_updates` (one per name in `scalars`) and `coefficients` are functions of the scalars:
+    symbol i stands for scalars[i]. `vector_updates` give the new content of `outputs`; there symbol
+    i stands for inputs[i]: the parameters, the gradient, the state's vectors, then the
+    coefficients.
     """
 
     scalars: tuple[str, ...]
@@ -52,8 +53,8 @@ def trace(optimiser: Optimiser) -> Trace:
     """Return the expressions of one step of an optimiser.
 
     Raises:
-        DescriptionError: the update returns other state entries than `initialise`, or the new value of
-            a scalar depends on a vector.
+        DescriptionError: the update returns other state entries than `initialise`, or the new value
+            of a scalar depends on a vector.
     """
     state = optimiser.initialise(1)
     scalars = tuple(name for name, entry in state.items() if not entry.ndim)
@@ -83,8 +84,9 @@ def record(
 ) -> tuple[Value, dict[str, Value]]:
     """Record one step into a program and return the new parameters and the new state.
 
-    Parameters, gradient and the state's vectors have one shape and float dtype; the state's scalars are
-    0-d float64, whatever the vectors are. This is two `Map`s: one over scalars, one over vectors.
+    Parameters, gradient and the state's vectors have one shape and float dtype; the state's scalars
+    are 0-d float64, whatever the vectors are. This is two `Map`s: one over scalars, one over
+    vectors.
 
     Raises:
         DescriptionError: a state entry of the optimiser is missing in `state`; or see `trace`.
@@ -146,7 +148,10 @@ def _check(optimiser: Optimiser, scalars: tuple[str, ...], old: Any, new: Any) -
 def _coefficients(
     results: list[Expression], scalars: int, inputs: int, hoisted: dict[Expression, Expression]
 ) -> tuple[Expression, ...]:
-    """Find the largest parts that depend on scalars alone; fill `hoisted` with what stands for them."""
+    """Find the largest parts that depend on scalars alone;
+
+    fill `hoisted` with what stands for them.
+    """
     found: list[Expression] = []
     seen: set[Expression] = set()
 
@@ -155,7 +160,8 @@ def _coefficients(
             return
         seen.add(e)
         if max(e.symbols) < scalars:
-            number = symbol(inputs + len(found))  # coefficients are floats: a truth value becomes 1 or 0
+            # Coefficients are floats: a truth value becomes 1 or 0.
+            number = symbol(inputs + len(found))
             found.append(node("where", e, 1, 0) if e.is_bool else e)
             hoisted[e] = number > 0.5 if e.is_bool else number
         elif e.op != "symbol":

@@ -66,7 +66,9 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
         _replace(folder / NAME, json.dumps(description, indent=1).encode())
         _remove_others(folder, {f["name"] for f in files.values()})
     except OSError as error:
-        raise CheckpointError(f"cannot write a checkpoint to {folder}: {error.strerror or error}") from error
+        raise CheckpointError(
+            f"cannot write a checkpoint to {folder}: {error.strerror or error}"
+        ) from error
     return folder
 
 
@@ -88,7 +90,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             raise CheckpointError(
                 f"{file}: schema {description['schema']} is not known here (expected {SCHEMA}); a newer cortex wrote it"
             )
-        weights, state = (_read_tensors(folder, description["files"][kind]) for kind in ("weights", "state"))
+        weights, state = (
+            _read_tensors(folder, description["files"][kind]) for kind in ("weights", "state")
+        )
         network = Network.from_data(description["network"]).with_parameters(weights)
         return Checkpoint(network, state, description["position"], description["options"])
     except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -119,7 +123,9 @@ def _read_tensors(folder: Path, entry: Mapping[str, Any]) -> dict[str, np.ndarra
     data = file.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     if digest != entry["sha256"]:
-        raise CheckpointError(f"{file}: expected SHA-256 {entry['sha256']}, found {digest}; the file is damaged")
+        raise CheckpointError(
+            f"{file}: expected SHA-256 {entry['sha256']}, found {digest}; the file is damaged"
+        )
     try:
         return dict(load(data))
     except SafetensorError as error:

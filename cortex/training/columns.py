@@ -49,14 +49,22 @@ def match(
         found = [c for c in TARGETS if c in columns]
         targets = tuple(found[:1])
         if needs_target and not targets:
-            problems.append(f"no target: expected a column named {', '.join(TARGETS)} or the argument `target`")
+            problems.append(
+                f"no target: expected a column named {', '.join(TARGETS)} or the argument `target`"
+            )
     else:
         targets = (target,) if isinstance(target, str) else tuple(dict.fromkeys(target.values()))
-        problems += [f"target column {t!r} is missing{near(t, columns)}" for t in targets if t not in columns]
+        problems += [
+            f"target column {t!r} is missing{near(t, columns)}" for t in targets if t not in columns
+        ]
     weight = WEIGHT if WEIGHT in columns else None
     chosen = {name: name for name in inputs if name in columns}
     missing = [name for name in inputs if name not in chosen]
-    left = [c for c in columns if c not in targets and c != weight and c not in chosen and c not in TARGETS]
+    left = [
+        c
+        for c in columns
+        if c not in targets and c != weight and c not in chosen and c not in TARGETS
+    ]
     if len(missing) == 1 and len(left) == 1:
         chosen[missing[0]] = left[0]
     else:

@@ -72,13 +72,13 @@ template <class T> void add_strips(const Gradient<T>& g, int64_t first, int64_t 
   for (int64_t f = 0; f < g.filters; f += tile_rows)
     for (int64_t t = 0; t < columns; t += tile_columns) {
       const int64_t tile_f = smaller(tile_rows, g.filters - f), tile_t = smaller(tile_columns, columns - t);
-      T sum[DOT_ROWS * DOT_COLUMNS];
+      T sum[DOT_RESULTS];
       inner_product<T>(int(tile_f), int(tile_t),
-                       {dy + f * dy_row, dy_row, g.t.planes, g.t.column + t, g.t.segments, count}, sum, DOT_COLUMNS);
+                       {dy + f * dy_row, dy_row, g.t.planes, g.t.column + t, g.t.segments, count}, sum);
       for (int64_t i = 0; i < tile_f; i++)
         for (int64_t j = 0; j < tile_t; j++) {
           T* dw = g.dw + ((f + i) * s.group_channels + channel) * taps + t + j;
-          *dw = set ? sum[i * DOT_COLUMNS + j] : *dw + sum[i * DOT_COLUMNS + j];
+          *dw = set ? sum[i * tile_t + j] : *dw + sum[i * tile_t + j];
         }
     }
 }

@@ -69,13 +69,12 @@ template <class T> void inner_block(const Problem<T>& p, const Block& block) {
     for (int64_t i = 0; i < block.rows; i += tile_rows) {
       const int rows = int(smaller(tile_rows, block.rows - i)), columns = int(smaller(DOT_COLUMNS, block.columns - j));
       const int64_t row = block.row + i, column = block.column + j;
-      T sum[DOT_ROWS * DOT_COLUMNS];
-      inner_product<T>(rows, columns, {p.a.at(row, 0), s.row_a, p.b.at(0, column), b_row, &whole, 1}, sum,
-                       DOT_COLUMNS);
+      T sum[DOT_RESULTS];
+      inner_product<T>(rows, columns, {p.a.at(row, 0), s.row_a, p.b.at(0, column), b_row, &whole, 1}, sum);
       for (int r = 0; r < rows; r++)
         for (int q = 0; q < columns; q++) {
           T* c = p.c + (row + r) * s.row_c + column + q;
-          T x = sum[r * DOT_COLUMNS + q];
+          T x = sum[r * columns + q];
           if (s.accumulate) x += *c;
           if (s.bias != BIAS_NONE) x += p.bias[s.bias == BIAS_ROWS ? row + r : column + q];
           *c = activate<T>(broadcast(x), s.activation, p.slope)[0];

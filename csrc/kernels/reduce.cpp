@@ -51,12 +51,12 @@ template <class T> struct Product : Widths<T> {
 template <class T> struct Maximum {
   typedef T In, Near, Far, Out;
   static constexpr T identity = Lowest<T>::value;
-  static T combine(T a, T b) { return (b > a) | (b != b) ? b : a; }
+  static T combine(T a, T b) { return ((b > a) | (b != b)) ? b : a; }
 };
 template <class T> struct Minimum {
   typedef T In, Near, Far, Out;
   static constexpr T identity = Lowest<T>::mirror;
-  static T combine(T a, T b) { return (b < a) | (b != b) ? b : a; }
+  static T combine(T a, T b) { return ((b < a) | (b != b)) ? b : a; }
 };
 
 int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }

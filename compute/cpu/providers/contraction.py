@@ -64,7 +64,11 @@ def accepts_epilogue(op: Fused, inputs: Sequence[Value]) -> bool:
     wanted = [1] * out.rank
     wanted[axis] = out.shape[axis]
     given = (1,) * (out.rank - bias.rank) + bias.shape
-    return bias.dtype == out.dtype and given == tuple(wanted) and (axis == 1 or _one_matrix(op.op, inputs))
+    return (
+        bias.dtype == out.dtype
+        and given == tuple(wanted)
+        and (axis == 1 or _one_matrix(op.op, inputs))
+    )
 
 
 def _one_matrix(op: MatMul, inputs: Sequence[Value]) -> bool:
@@ -123,7 +127,16 @@ def _product(
     units, scratch, *_ = _plan(name, integers)
     inputs = (a, b) if bias is None else (a, b, bias)
     return [
-        Instruction("native", name, (c,), inputs, integers=integers, reals=(slope,), units=units, scratch=scratch)
+        Instruction(
+            "native",
+            name,
+            (c,),
+            inputs,
+            integers=integers,
+            reals=(slope,),
+            units=units,
+            scratch=scratch,
+        )
     ]
 
 
@@ -159,7 +172,11 @@ def convolution(low: Lowering, step: Step) -> list[Instruction] | None:
 
 
 def _fits(*operands: Operand) -> bool:
-    return native() is not None and all(o.spec.size for o in operands) and len(operands[0].spec.shape) in (3, 4)
+    return (
+        native() is not None
+        and all(o.spec.size for o in operands)
+        and len(operands[0].spec.shape) in (3, 4)
+    )
 
 
 def _convolution(
@@ -173,17 +190,32 @@ def _convolution(
 ) -> list[Instruction] | None:
     if not _fits(x, w, y):
         return None
-    integers = (*geometry(op.window, op.groups, x.spec.shape, w.spec.shape[0]), int(bias is not None), kind)
+    integers = (
+        *geometry(op.window, op.groups, x.spec.shape, w.spec.shape[0]),
+        int(bias is not None),
+        kind,
+    )
     inputs = (x, w) if bias is None else (x, w, bias)
     return [_planned(f"convolution_{TYPES[y.spec.dtype]}", y, inputs, integers, slope)]
 
 
 def _planned(
-    name: str, target: Operand, inputs: tuple[Operand, ...], integers: tuple[int, ...], slope: float = 0.0
+    name: str,
+    target: Operand,
+    inputs: tuple[Operand, ...],
+    integers: tuple[int, ...],
+    slope: float = 0.0,
 ) -> Instruction:
     units, scratch, *_ = _plan(name, integers)
     return Instruction(
-        "native", name, (target,), inputs, integers=integers, reals=(slope,), units=units, scratch=scratch
+        "native",
+        name,
+        (target,),
+        inputs,
+        integers=integers,
+        reals=(slope,),
+        units=units,
+        scratch=scratch,
     )
 
 
@@ -201,7 +233,9 @@ def convolution_input_gradient(low: Lowering, step: Step) -> list[Instruction] |
     if not isinstance(op, ConvolutionInputGradient) or not _fits(target, dy, w):
         return None
     integers = (*geometry(op.window, op.groups, target.spec.shape, w.spec.shape[0]), 0, NONE)
-    return [_planned(f"convolution_input_gradient_{TYPES[dy.spec.dtype]}", target, (dy, w), integers)]
+    return [
+        _planned(f"convolution_input_gradient_{TYPES[dy.spec.dtype]}", target, (dy, w), integers)
+    ]
 
 
 def convolution_kernel_gradient(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -220,6 +254,11 @@ def convolution_kernel_gradient(low: Lowering, step: Step) -> list[Instruction] 
     partial = low.temporary((parts, *target.spec.shape), target.spec.dtype)
     size = target.spec.size
     total = Instruction(
-        "native", f"sum_partials_{kind}", (target,), (partial,), integers=(size, parts), units=-(-size // 4096)
+        "native",
+        f"sum_partials_{kind}",
+        (target,),
+        (partial,),
+        integers=(size, parts),
+        units=-(-size // 4096),
     )
     return [_planned(name, partial, (x, dy), integers), total]

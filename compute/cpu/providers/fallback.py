@@ -20,4 +20,8 @@ def with_numpy(low: Lowering, step: Step) -> list[Instruction]:
         for target, result in zip(outputs, kernel(op, *inputs), strict=True):
             np.copyto(target, result)
 
-    return [Instruction("python", run, low.operands(step.outputs), low.operands(step.inputs), provider="numpy")]
+    return [
+        Instruction(
+            "python", run, low.operands(step.outputs), low.operands(step.inputs), provider="numpy"
+        )
+    ]

@@ -26,7 +26,9 @@ def strides_of(shape: Shape) -> tuple[int, ...]:
 def _moved(operand: Operand, elements: int) -> Operand:
     """Return the operand that starts some elements further on."""
     place = operand.place
-    return Operand(Place(place.root, place.offset + elements * ITEM_BYTES[operand.spec.dtype]), operand.spec)
+    return Operand(
+        Place(place.root, place.offset + elements * ITEM_BYTES[operand.spec.dtype]), operand.spec
+    )
 
 
 def copy(
@@ -113,7 +115,11 @@ def pad(low: Lowering, step: Step) -> list[Instruction] | None:
     to = [(b + 1) * s for b, s in zip(op.between, dense, strict=True)]
     made: list[Instruction | None] = [fill(target, op.value)]
     if source.spec.size:
-        made.append(copy(_moved(target, offset), source, source.spec.shape, to, strides_of(source.spec.shape)))
+        made.append(
+            copy(
+                _moved(target, offset), source, source.spec.shape, to, strides_of(source.spec.shape)
+            )
+        )
     return _result(made)
 
 

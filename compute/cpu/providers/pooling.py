@@ -39,7 +39,12 @@ def pool(low: Lowering, step: Step) -> list[Instruction] | None:
             index = low.operand(step.outputs[1])
             outputs, flag = (y, index), ITEM_BYTES[index.spec.dtype]
     return [
-        _instruction(f"{op.kind}_pool_{kind}", outputs, (x,), _geometry(op.window, x.spec.shape, y.spec.shape, flag))
+        _instruction(
+            f"{op.kind}_pool_{kind}",
+            outputs,
+            (x,),
+            _geometry(op.window, x.spec.shape, y.spec.shape, flag),
+        )
     ]
 
 
@@ -55,8 +60,16 @@ def pool_gradient(low: Lowering, step: Step) -> list[Instruction] | None:
     return [_instruction(f"{op.kind}_pool_gradient_{kind}", (dx,), inputs, integers)]
 
 
-def _instruction(name: str, outputs: tuple, inputs: tuple, integers: tuple[int, ...]) -> Instruction:
+def _instruction(
+    name: str, outputs: tuple, inputs: tuple, integers: tuple[int, ...]
+) -> Instruction:
     plane = max(1, math.prod(integers[1:3]))
     return Instruction(
-        "native", name, outputs, inputs, integers=integers, units=integers[0], grain=max(1, GRAIN // plane)
+        "native",
+        name,
+        outputs,
+        inputs,
+        integers=integers,
+        units=integers[0],
+        grain=max(1, GRAIN // plane),
     )

@@ -11,7 +11,14 @@ from ..instruction import Instruction, Operand
 from ..lowering import Lowering
 from ..native import native
 
-TYPES = {"float32": "f32", "float64": "f64", "int32": "i32", "int64": "i64", "uint8": "u8", "bool": "u8"}
+TYPES = {
+    "float32": "f32",
+    "float64": "f64",
+    "int32": "i32",
+    "int64": "i64",
+    "uint8": "u8",
+    "bool": "u8",
+}
 LONG = 1 << 16  # elements: above, a reduction with few results is cut into parts
 PARTS = 16
 COLUMNS = 128
@@ -22,7 +29,12 @@ def reduce(low: Lowering, step: Step) -> list[Instruction] | None:
     """Reduce the innermost group of axes first, into temporaries."""
     op = step.op
     source, target = low.operand(step.inputs[0]), low.operand(step.outputs[0])
-    if not isinstance(op, Reduce) or native() is None or source.spec.dtype not in TYPES or source.spec.size == 0:
+    if (
+        not isinstance(op, Reduce)
+        or native() is None
+        or source.spec.dtype not in TYPES
+        or source.spec.size == 0
+    ):
         return None
     groups = axis_groups(source.spec.shape, op.axes)
     if not groups:
@@ -77,7 +89,14 @@ def _one(
 
 
 def _call(
-    kind: str, target: Operand, source: Operand, outer: int, count: int, inner: int, block: int, columns: int
+    kind: str,
+    target: Operand,
+    source: Operand,
+    outer: int,
+    count: int,
+    inner: int,
+    block: int,
+    columns: int,
 ) -> Instruction:
     parts = max(1, -(-count // block))
     work = max(1, block * min(inner, columns))

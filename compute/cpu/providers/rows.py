@@ -58,6 +58,8 @@ def scatter_add(low: Lowering, step: Step) -> list[Instruction] | None:
 def _message(operation: str, rows: int, label: str) -> Callable[[int], Exception]:
     def error(position: int) -> BackendError:
         where = f"in {label!r}: " if label else ""
-        return BackendError(f"{where}{operation}: the index at position {position} is not in 0..{rows - 1}")
+        return BackendError(
+            f"{where}{operation}: the index at position {position} is not in 0..{rows - 1}"
+        )
 
     return error

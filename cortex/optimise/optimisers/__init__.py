@@ -3,10 +3,11 @@
     new_parameters, new_state = optimiser.update(state, parameters, gradient)
 
 `update` is ordinary mathematics over `cortex.compute.math` and changes nothing: called with NumPy
-float64 arrays it computes, called with symbols it becomes one compiled pass (`cortex.optimise.trace`).
-State entries are vectors like the parameters, or 0-d scalars such as `num_steps`; the new value of a
-scalar depends on scalars alone. Hyper-parameters are numbers or schedules (`cortex.optimise.schedules`).
-To add an optimiser, write one frozen dataclass and add its row to the table below.
+float64 arrays it computes, called with symbols it becomes one compiled pass
+(`cortex.optimise.trace`). State entries are vectors like the parameters, or 0-d scalars such as
+`num_steps`; the new value of a scalar depends on scalars alone. Hyper-parameters are numbers or
+schedules (`cortex.optimise.schedules`). To add an optimiser, write one frozen dataclass and add its
+row to the table below.
 """
 
 from __future__ import annotations

@@ -167,8 +167,8 @@ class Nadam(Adam):
 class Lion:
     """The sign of an average: p <- p - eta (sign(beta1 m + (1 - beta1) g) + weight_decay p).
 
-    Then m <- beta2 m + (1 - beta2) g. Chen et al. 2023, algorithm 2. Every entry moves by eta, so the
-    step size is three to ten times below Adam's. State: first_moment, num_steps.
+    Then m <- beta2 m + (1 - beta2) g. Chen et al. 2023, algorithm 2. Every entry moves by eta, so
+    the step size is three to ten times below Adam's. State: first_moment, num_steps.
     """
 
     step_size: Scheduled = 1e-4

@@ -1,4 +1,7 @@
-"""Optimisers that divide the gradient by a running measure of its size: Adagrad, ADADELTA, RMSProp."""
+"""Optimisers that divide the gradient by a running measure of its size:
+
+Adagrad, ADADELTA, RMSProp.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ from .state import zeros
 
 @dataclass(frozen=True)
 class Adagrad:
-    """a <- a + g^2, p <- p - eta g / (sqrt(a) + epsilon). Duchi, Hazan and Singer 2011, section 1.1.
+    """a <- a + g^2, p <- p - eta g / (sqrt(a) + epsilon). Duchi, Hazan and Singer 2011, section
+    1.1.
 
     State: acc_gradient (a, which starts at `initial`), num_steps.
     """

@@ -16,8 +16,9 @@ from .state import zeros
 class Sgd:
     """Steps against the gradient: v <- mu v - eta g, p <- p + v.
 
-    With `nesterov` the step looks ahead: p <- p + mu v - eta g with the new v (Sutskever et al. 2013,
-    equations 3 and 4, in the variables of Bengio et al. 2013). Momentum 0 keeps no velocity: p - eta g.
+    With `nesterov` the step looks ahead: p <- p + mu v - eta g with the new v (Sutskever et al.
+    2013, equations 3 and 4, in the variables of Bengio et al. 2013). Momentum 0 keeps no velocity:
+    p - eta g.
 
     State: num_steps, and velocity where there is momentum.
     """
