@@ -44,6 +44,7 @@ def compute_dtype(op: Map, *arrays: np.ndarray) -> str:
 
 
 def map_(op: Map, *arrays: np.ndarray) -> Arrays:
+    """Evaluate the expressions in the compute dtype, convert and broadcast."""
     kind = compute_dtype(op, *arrays)
     shape = np.broadcast_shapes(
         *(a.shape for a in arrays), *([op.shape] if op.shape is not None else [])
@@ -57,6 +58,7 @@ def map_(op: Map, *arrays: np.ndarray) -> Arrays:
 
 
 def reduce(op: Reduce, x: np.ndarray) -> Arrays:
+    """Reduce with the NumPy function of that name."""
     if op.kind == "argmax":
         return (np.argmax(x, op.axes[0], keepdims=op.keep).astype(np.int32),)
     function = {"sum": np.sum, "max": np.max, "min": np.min, "prod": np.prod}[op.kind]
@@ -69,6 +71,7 @@ def reduce(op: Reduce, x: np.ndarray) -> Arrays:
 
 
 def matmul(op: MatMul, a: np.ndarray, b: np.ndarray) -> Arrays:
+    """Multiply, with the last two axes swapped where an operand is held transposed."""
     left = a.swapaxes(-1, -2) if op.transpose_a else a
     right = b.swapaxes(-1, -2) if op.transpose_b else b
     return (left @ right,)
@@ -101,6 +104,7 @@ def _grouped(a: np.ndarray, groups: int, axis: int) -> np.ndarray:
 
 
 def convolution(op: Convolution, x: np.ndarray, w: np.ndarray) -> Arrays:
+    """Add up one matrix product per position of the kernel."""
     out = op.window.output("Convolution", x.shape[2:])
     padded, g = _padded(op.window, x, out, 0), op.groups
     y = np.zeros((x.shape[0], g, w.shape[0] // g, *out), x.dtype)
@@ -113,6 +117,7 @@ def convolution(op: Convolution, x: np.ndarray, w: np.ndarray) -> Arrays:
 def convolution_input_gradient(
     op: ConvolutionInputGradient, dy: np.ndarray, w: np.ndarray
 ) -> Arrays:
+    """Spread each output back over the cells its window saw."""
     out, g = dy.shape[2:], op.groups
     shape = (dy.shape[0], w.shape[1] * g, *op.extents)
     padded = _padded(op.window, np.zeros(shape, dy.dtype), out, 0)
@@ -126,6 +131,7 @@ def convolution_input_gradient(
 def convolution_kernel_gradient(
     op: ConvolutionKernelGradient, x: np.ndarray, dy: np.ndarray
 ) -> Arrays:
+    """Correlate input and output gradient, position by position of the kernel."""
     out, g = dy.shape[2:], op.groups
     padded = _padded(op.window, x, out, 0)
     w = np.zeros((dy.shape[1], x.shape[1] // g, *op.window.size), x.dtype)
@@ -160,6 +166,7 @@ def pool_counts(
 
 
 def pool(op: Pool, x: np.ndarray) -> Arrays:
+    """Stack the cells of every window, then take their maximum or mean."""
     out = op.window.output("Pool", x.shape[2:])
     padded = _padded(op.window, x, out, -np.inf if op.kind == "max" else 0)
     cells = np.stack([padded[cut] for _, cut in _cells(op.window, out)])
@@ -170,6 +177,7 @@ def pool(op: Pool, x: np.ndarray) -> Arrays:
 
 
 def pool_gradient(op: PoolGradient, dy: np.ndarray, *index: np.ndarray) -> Arrays:
+    """Add to each cell what the windows that saw it hand back."""
     out = dy.shape[2:]
     padded = _padded(op.window, np.zeros((*dy.shape[:2], *op.extents), dy.dtype), out, 0)
     if op.kind == "average":
@@ -188,11 +196,13 @@ def check_rows(index: np.ndarray, rows: int) -> None:
 
 
 def gather(op: Gather, x: np.ndarray, index: np.ndarray) -> Arrays:
+    """Index the rows."""
     check_rows(index, x.shape[0])
     return (x[index],)
 
 
 def scatter_add(op: ScatterAdd, index: np.ndarray, updates: np.ndarray) -> Arrays:
+    """Add row by row, in the order of the index."""
     check_rows(index, op.rows)
     y = np.zeros((op.rows, *updates.shape[index.ndim :]), updates.dtype)
     np.add.at(y, index.reshape(-1), updates.reshape(index.size, *y.shape[1:]))
@@ -200,11 +210,13 @@ def scatter_add(op: ScatterAdd, index: np.ndarray, updates: np.ndarray) -> Array
 
 
 def slice_(op: Slice, x: np.ndarray) -> Arrays:
+    """Slice and copy."""
     cut = tuple(slice(a, b, s) for a, b, s in zip(op.start, op.stop, op.steps, strict=True))
     return (np.ascontiguousarray(x[cut]),)
 
 
 def pad(op: Pad, x: np.ndarray) -> Arrays:
+    """Put the elements into a full array."""
     (spec,) = op.infer(_spec(x))
     y = np.full(spec.shape, op.value, x.dtype)
     cut = tuple(
@@ -222,12 +234,14 @@ def _spec(x: np.ndarray) -> Any:
 
 
 def random(op: Random, seed: np.ndarray, step: np.ndarray) -> Arrays:
+    """Draw from Philox."""
     function = {"uniform": philox.uniform, "normal": philox.normal}[op.kind]
     size = int(np.prod(op.shape, dtype=np.int64))
     return (function(size, int(seed), int(step), op.number, op.dtype).reshape(op.shape),)
 
 
 def scan(op: Scan, *arrays: np.ndarray) -> Arrays:
+    """Interpret the body position by position."""
     n, last = op.carries, op.carries + op.sequences
     carries, constants = list(arrays[:n]), arrays[last:]
     specs = op.infer(*map(_spec, arrays))

@@ -141,6 +141,8 @@ static inline CorrelationBlocks correlation_blocks(const Axis& h, const Axis& w,
   const int64_t halo = h.taps ? (h.taps - 1) * (h.delta < 0 ? -h.delta : h.delta) / h.step : 0;
   b.planes = planes_of(h, w, batch, 512, smaller(halo, 1024 / larger(1, w.grid)));
   b.rows = even_piece(rows, 140);
+  const int64_t wanted = smaller(ENOUGH_UNITS, groups * rows * channels * taps * batch * h.grid * w.grid / UNIT_WORK);
+  while (groups * divide_up(rows, b.rows) * b.planes.strips < wanted && b.rows > 14) b.rows = divide_up(b.rows, 2);
   b.row_blocks = divide_up(rows, b.rows);
   b.channels = even_piece(channels, larger(1, 320 / taps));
   const int64_t work = larger(1, b.rows * channels * taps * b.planes.pixels());

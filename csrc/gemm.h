@@ -50,9 +50,10 @@ template <class T, int ROWS, int VECTORS, bool STEPS> static void outer_product(
   const Tile<T> p = tile;  // a local copy: the stores to c cannot alias it
   constexpr int L = LANES<T>;
   Vec<T> sum[ROWS][VECTORS] = {};
-  if (p.accumulate)
+  // C is needed at the end: fetched meanwhile. At the start of the sum its latency cost 5 % of a product of 2048.
+  if (p.depth >= 64)
     for (int i = 0; i < ROWS; i++)
-      for (int v = 0; v < VECTORS; v++) sum[i][v] = load(p.c + i * p.c_row + v * L);
+      for (int v = 0; v < VECTORS; v++) __builtin_prefetch(p.c + i * p.c_row + v * L, 1);
   if (p.row_bias)
     for (int i = 0; i < ROWS; i++)
       for (int v = 0; v < VECTORS; v++) sum[i][v] += broadcast(p.row_bias[i]);
@@ -75,6 +76,9 @@ template <class T, int ROWS, int VECTORS, bool STEPS> static void outer_product(
     a += p.a_k;
     b += p.b_k;
   }
+  if (p.accumulate)
+    for (int i = 0; i < ROWS; i++)
+      for (int v = 0; v < VECTORS; v++) sum[i][v] += load(p.c + i * p.c_row + v * L);
   if (p.activation == ACTIVATION_NONE)
     for (int i = 0; i < ROWS; i++)
       for (int v = 0; v < VECTORS; v++) store(p.c + i * p.c_row + v * L, sum[i][v]);

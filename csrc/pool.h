@@ -6,7 +6,11 @@
 //
 // Idle threads spin for SPIN_MICROSECONDS, which bridges the gap between two instructions, then sleep on a condition
 // variable; they do not spin at all when there are more threads than cores. Spinning without a bound costs a factor of
-// 3 to 27 beside one busy neighbour (measured on OpenMP).
+// 3 to 27 beside one busy neighbour (measured on OpenMP). While spinning they yield now and then: a worker that the
+// system woke on the core of the caller would otherwise hold it (99th percentile of a 3 us instruction: 39 us, now 4).
+//
+// Measured on two cores: 5 ns for an instruction on one thread, .4 us for one on two threads that spin, 7 us for the
+// caller to wake a sleeping one.
 //
 // The pool serves one job at a time. A caller that finds it busy (another Python thread, or a callback inside a run)
 // does its job alone on its own thread: nothing waits, nothing can deadlock, and the results are the same because no

@@ -1,4 +1,4 @@
-"""`Fused`: an op followed by elementwise work on its result, which a backend may do while the result is in registers."""
+"""`Fused`: an op and elementwise work on its result, which a backend may do while that is in registers."""
 
 from __future__ import annotations
 

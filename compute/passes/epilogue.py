@@ -32,7 +32,7 @@ def fuse_epilogues(program: Program, accepts: Accepts) -> Program:
         place.update(zip(step.inputs, inputs, strict=True))
         if not isinstance(step.op, Map) or len(step.outputs) != 1:
             return None
-        for i, v in enumerate(step.inputs):
+        for v in step.inputs:
             source = producer.get(v)
             if (
                 source is None

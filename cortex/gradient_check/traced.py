@@ -188,7 +188,7 @@ class _Case:
             weights = None
             if self.sample_weights is not None:
                 weights = build.constant(self.sample_weights)
-            return loss_value(build, self.subject, *values, sample_weights=weights, **own)
+            return loss_value(build, self.subject, values[0], values[1], weights, **own)
         if isinstance(self.subject, Op):
             results = build.apply(self.subject, *values)
         elif hasattr(self.subject, "forward"):

@@ -37,7 +37,7 @@ for _type in (
 
 __all__ = [
     "LOSSES", "REGULARISERS", "BinaryCrossEntropy", "BinaryCrossEntropyWithLogits",
-    "CategoricalCrossEntropy", "CentreLoss", "Elementwise", "Huber", "L1Regulariser", "L2Regulariser",
-    "MeanAbsoluteError", "MeanSquaredError", "NegativeLogLikelihood", "Regulariser",
+    "CategoricalCrossEntropy", "CentreLoss", "Elementwise", "Huber", "L1Regulariser",
+    "L2Regulariser", "MeanAbsoluteError", "MeanSquaredError", "NegativeLogLikelihood", "Regulariser",
     "SoftmaxCrossEntropy", "from_data", "loss_value", "reduce_terms", "register", "to_data",
 ]  # fmt: skip

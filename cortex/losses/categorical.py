@@ -76,8 +76,8 @@ class _Categorical(WithoutParameters):
         classes = output.shape[1]
         if len(self.class_weights) != classes:
             raise ShapeError(
-                f"{type(self).__name__}: expected {classes} class_weights, one for each class of the "
-                f"output {output.spec}, given {len(self.class_weights)}"
+                f"{type(self).__name__}: expected {classes} class_weights, one for each class "
+                f"of the output {output.spec}, given {len(self.class_weights)}"
             )
         table = build.constant(np.array(self.class_weights))
         if not q.spec.is_float:

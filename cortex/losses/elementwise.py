@@ -38,8 +38,7 @@ class _Elementwise(WithoutParameters):
     present: Callable[[Any], Any] = staticmethod(_is_number)
 
     def terms(self, build: Build, output: Value, target: Value) -> tuple[Value, Value | None]:
-        """Return the mean of the present elements of each example [N], and 1 where there is any
-        [N].
+        """Return the mean over the present elements of each example, and 1 where it has any, [N].
 
         Output [N, ...] and target have one shape, extents of 1 aside.
 
@@ -139,8 +138,7 @@ class BinaryCrossEntropy(_Elementwise):
         check(self, epsilon=POSITIVE)
 
     def terms(self, build: Build, output: Value, target: Value) -> tuple[Value, Value | None]:
-        """Return the mean of the present elements of each example [N], and 1 where there is any
-        [N].
+        """Return the mean over the present elements of each example, and 1 where it has any, [N].
 
         Raises:
             ShapeError: the shapes differ.

@@ -69,7 +69,8 @@ def reduce_terms(
 
 def positive(total: Value) -> Value:
     """Return a sum of weights as a divisor: 1 in place of 0."""
-    return m.where(total > 0, total, 1.0)
+    divisor: Value = m.where(total > 0, total, 1.0)
+    return divisor
 
 
 def sum_of_examples(build: Build, value: Value) -> Value:

@@ -183,8 +183,8 @@ def _scored(
             raise DescriptionError(
                 score,
                 [
-                    f"there are {len(present)} classes: choose average='macro', 'micro' or 'weighted', "
-                    "or None for each class"
+                    f"there are {len(present)} classes: choose average='macro', 'micro' or "
+                    "'weighted', or None for each class"
                 ],
             )
         t, p, classes, index = t == positive, p == positive, np.array([False, True]), 1

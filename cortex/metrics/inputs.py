@@ -24,8 +24,8 @@ def pair(
     t, p = np.asarray(target), np.asarray(prediction)
     if t.ndim < 1 or p.ndim < 1 or len(t) != len(p):
         raise ShapeError(
-            f"{metric}: expected a target and a prediction for each example, given shapes {t.shape} "
-            f"and {p.shape}"
+            f"{metric}: expected a target and a prediction for each example, given shapes "
+            f"{t.shape} and {p.shape}"
         )
     if ranks and (t.ndim, p.ndim) != tuple(ranks):
         raise ShapeError(
@@ -76,8 +76,6 @@ def binary(metric: str, target: Any, score: Any, positive: Any) -> tuple[Array, 
         found = ", ".join(map(repr, np.unique(t).tolist()[:5]))
         raise DescriptionError(
             metric,
-            [
-                f"expected examples of the positive class {positive!r} and of others, given only {found}"
-            ],
+            [f"expected the positive class {positive!r} and another, given only {found}"],
         )
     return truth, s.astype(np.float64)

@@ -91,8 +91,8 @@ def log_loss(target: Any, probabilities: Any, positive: Any = 1) -> float:
     t, p = pair("log_loss", target, probabilities)
     if t.ndim != 1 or p.ndim > 2:
         raise ShapeError(
-            f"log_loss: expected targets [N] and probabilities [N] or [N, K], given shapes {t.shape} "
-            f"and {p.shape}"
+            f"log_loss: expected targets [N] and probabilities [N] or [N, K], given shapes "
+            f"{t.shape} and {p.shape}"
         )
     epsilon = np.finfo(p.dtype if p.dtype.kind == "f" else np.float64).eps
     p = p.astype(np.float64)

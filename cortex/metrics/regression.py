@@ -86,7 +86,7 @@ def _numbers(
     t, p = pair(metric, target, prediction, ranks)
     if t.shape != p.shape:
         raise ShapeError(
-            f"{metric}: target and prediction must have the same shape, given {t.shape} and {p.shape}"
+            f"{metric}: target and prediction must have one shape, given {t.shape} and {p.shape}"
         )
     return t.astype(np.float64), p.astype(np.float64)
 

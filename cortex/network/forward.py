@@ -29,14 +29,15 @@ class Unknown(Exception):
 class Forward:
     """Records nodes into `build`; `own` gives the value of a parameter by its full name, `node.parameter`.
 
-    After `record`, `outputs[node]` are the values that the node gave and `columns` the inputs that parameters are
-    bound to.
+    After `record`, `outputs[node]` are the values that the node gave, `used[node.parameter]` what it computed them
+    with, and `columns` the inputs that parameters are bound to.
     """
 
     build: Build
     nodes: Mapping[str, Node]
     own: Callable[[str], Value]
     outputs: dict[str, tuple[Value, ...]] = field(default_factory=dict)
+    used: dict[str, Value] = field(default_factory=dict)
     columns: dict[str, Value] = field(default_factory=dict)
 
     def data(self, name: str) -> list[Value]:
@@ -117,5 +118,6 @@ class Forward:
         else:
             data = self.data(name)
         parameters = {p: self.parameter(name, p, q.shape) for p, q in asked.items()}
+        self.used |= {f"{name}.{p}": v for p, v in parameters.items()}
         result = layer.forward(build, *data, **parameters)
         self.outputs[name] = tuple(result) if isinstance(result, (tuple, list)) else (result,)

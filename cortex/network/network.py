@@ -217,9 +217,10 @@ class Network:
     @property
     def parameters(self) -> dict[str, np.ndarray]:
         """Every parameter and statistic by name, as read-only arrays in the dtype of the network."""
-        return {name: self._array(name) for name in self.sources}
+        return {name: self.array(name) for name in self.sources}
 
-    def _array(self, name: str) -> np.ndarray:
+    def array(self, name: str) -> np.ndarray:
+        """Return one parameter or statistic by name, read-only."""
         if name not in self._arrays:
             source = self.sources[name]
             self._arrays[name] = source.array(self.dtype) if isinstance(source, Drawn) else source

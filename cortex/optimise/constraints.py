@@ -93,7 +93,7 @@ def clip_by_global_norm(
 
 def _shortened(value: Value, norm: Value, limit: float) -> Value:
     """Return value min(1, limit / norm); the comparison keeps a norm of 0 out of the division."""
-    scale = m.where(norm > limit, limit / m.maximum(norm, limit), 1.0)
+    scale: Value = m.where(norm > limit, limit / m.maximum(norm, limit), 1.0)
     return value * scale
 
 

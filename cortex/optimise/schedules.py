@@ -169,8 +169,8 @@ class WarmRestarts:
         n, growth = self.steps, self.growth
         if growth == 1:
             return step / n - m.floor(step / n)
-        # Cycle i begins at n (growth^i - 1) / (growth - 1). Cycles begin at integers, so half a step
-        # later the logarithm is never so near an integer that rounding could choose another cycle.
+        # Cycle i begins at n (growth^i - 1) / (growth - 1), an integer: half a step later the
+        # logarithm is never so near an integer that rounding could choose another cycle.
         ratio = 1 + (step + 0.5) * ((growth - 1) / n)
         scale = m.power(float(growth), m.floor(m.log(ratio) / math.log(growth)))
         begin = n * (scale - 1) / (growth - 1)
@@ -239,7 +239,7 @@ class Piecewise:
 @register
 @dataclass(frozen=True)
 class MultiStep:
-    """`initial`, multiplied by `rate` at each of the ascending `milestones` (numbers of updates)."""
+    """`initial`, multiplied by `rate` at each of the ascending `milestones` (in updates)."""
 
     initial: float
     milestones: tuple[int, ...]

@@ -120,7 +120,7 @@ struct Tile {
   }
 };
 
-// Bytes and pairs of bytes: log2(SIDE) rounds that interleave row i with row i + SIDE / 2 (one punpck instruction each).
+// Bytes and pairs of bytes: log2(SIDE) rounds that interleave row i with row i + SIDE / 2, one punpck instruction each.
 template <class T>
 struct NarrowTile {
   static constexpr int SIDE = 16 / sizeof(T);

@@ -87,7 +87,7 @@ def activation(e: Expression) -> tuple[int, float, bool] | None:
 
 
 def _integers_of_product(op: MatMul, a: Shape, b: Shape, c: Shape) -> tuple[int, ...] | None:
-    """The integer operands up to the matrix strides, or None where the batches broadcast in a way strides cannot say."""
+    """The integers up to the matrix strides, or None where strides cannot say how batches broadcast."""
     rows, columns = c[-2:]
     depth = a[-2] if op.transpose_a else a[-1]
     batch = math.prod(c[:-2])

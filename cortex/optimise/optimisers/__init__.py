@@ -24,8 +24,8 @@ from .adaptive import Adadelta, Adagrad, RmsProp
 from .sgd import Sgd
 
 __all__ = [
-    "OPTIMISERS", "Adadelta", "Adagrad", "Adam", "AdamW", "AmsGrad", "Lion", "Nadam", "RmsProp", "Sgd",
-    "from_data", "register", "to_data",
+    "OPTIMISERS", "Adadelta", "Adagrad", "Adam", "AdamW", "AmsGrad", "Lion", "Nadam", "RmsProp",
+    "Sgd", "from_data", "register", "to_data",
 ]  # fmt: skip
 
 OPTIMISERS = Registry("optimiser")

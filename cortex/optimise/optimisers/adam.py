@@ -61,7 +61,7 @@ class Adam:
         return parameters - value_at(self.step_size, state["num_steps"]) * direction, new
 
     def _direction(self, state: State, g: Any) -> tuple[Any, State]:
-        # The product with the reciprocal, in this order, reproduces the published logs to the last digit.
+        # Products with reciprocals, in this order, give the published logs to the last digit.
         t = state["num_steps"] + 1
         first = _mix(self.first_decay, state["first_moment"], g)
         second = _mix(self.second_decay, state["second_moment"], g * g)
