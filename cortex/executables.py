@@ -31,7 +31,7 @@ from cortex.compute.spec import Spec
 from cortex.network import Network
 from cortex.network.references import parse
 from cortex.network.weights import Drawn
-from cortex.objectives import LossOf, TargetOf, objectives, the_output
+from cortex.objectives import Columns, LossOf, TargetOf, objectives, the_output
 from cortex.parameters import Layout
 from cortex.protocols import Optimiser
 from cortex.tracing import (
@@ -99,10 +99,10 @@ class NetworkExecutable:
         """
         program = self.program
         if name not in program.inputs and name not in program.state and name not in program.views:
-            parameters = [*program.views, *(s for s in program.state if "." in s)]
-            if near(name, program.inputs).startswith("; did") or not near(name, parameters).startswith("; did"):
-                raise ShapeError(f"write: no column is named {name!r}{near(name, program.inputs)}")
-            raise ShapeError(f"write: nothing is named {name!r}{near(name, parameters)}")
+            close = near(name, program.inputs)
+            if not close.startswith("; did"):
+                close = near(name, [*program.inputs, *program.views, *self.layout.statistics])
+            raise ShapeError(f"write: no column or parameter is named {name!r}{close}")
         given = np.asarray(array)
         spec = program.inputs[name].spec if name in program.inputs else None
         if spec is not None and spec.shape[1:] == given.shape[1:] and given.ndim and spec.shape[:1] != given.shape[:1]:
@@ -130,7 +130,7 @@ def training_step(
     batch_size: int,
     loss: LossOf = None,
     target: TargetOf = "label",
-    columns: Mapping[str, Spec] | None = None,
+    columns: Columns = None,
     sample_weight: bool = False,
     metrics: Sequence[str] | Mapping[str, Metric] = (),
     totals: bool = False,
@@ -144,7 +144,7 @@ def training_step(
 
     `loss` is a loss, or maps outputs to losses or (loss, weight) pairs; None chooses by the output: the cross-entropy
     of a softmax, else the mean squared error. `target` is the column of the targets, or maps outputs to columns.
-    `columns` gives the specs (for one example) of target columns; without it labels are int32 and other targets have
+    `columns` says what one example of a target column is (a `Spec`, or the `columns` of a data set); without it labels are int32 and other targets have
     the spec of their output. `sample_weight` adds the input of that name, a weight per example. `metrics` names sums
     to output ("correct") or maps names to functions (build, output, target) -> 0-d value; `totals` keeps running sums
     of losses and metrics. `clip` limits the length of the whole gradient; `Clip` says more. `backend` None is the
@@ -176,7 +176,7 @@ def evaluation(
     batch_size: int,
     loss: LossOf = None,
     target: TargetOf = "label",
-    columns: Mapping[str, Spec] | None = None,
+    columns: Columns = None,
     sample_weight: bool = False,
     metrics: Sequence[str] | Mapping[str, Metric] = (),
     totals: bool = False,
@@ -228,7 +228,7 @@ def gradients(
     of: str | None = None,
     loss: LossOf = None,
     target: TargetOf = "label",
-    columns: Mapping[str, Spec] | None = None,
+    columns: Columns = None,
     cotangent: bool = False,
     training: bool = False,
     backend: str | Backend | None = None,

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cortex.build import Build
 from cortex.compute.errors import ShapeError, near
 from cortex.compute.program import Program
 from cortex.compute.spec import Spec
+from cortex.datasets import Column
 from cortex.layers import LogSoftmax, Sequence, Softmax
 from cortex.losses import (
     CategoricalCrossEntropy,
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 LossOf = Loss | Mapping[str, Loss | tuple[Loss, float]] | None
 TargetOf = str | Mapping[str, str]
+Columns = Mapping[str, Spec | Column] | None
 OF_LABELS = (CategoricalCrossEntropy, CentreLoss, NegativeLogLikelihood, SoftmaxCrossEntropy)
 
 
@@ -33,7 +37,7 @@ def objectives(
     network: Network,
     loss: LossOf,
     target: TargetOf,
-    columns: Mapping[str, Spec] | None,
+    columns: Columns,
     problems: list[str],
 ) -> list[Objective]:
     """Return the loss, weight and target of each output that has one; what is wrong is added to `problems`."""
@@ -43,7 +47,8 @@ def objectives(
         if column in network.inputs or column == SAMPLE_WEIGHT:
             problems.append(f"target: {column!r} is an input of the network; targets have a column of their own")
             continue
-        spec = (columns or {}).get(column) or target_spec(network, output, one)
+        given: Any = (columns or {}).get(column)
+        spec = Spec(tuple(given.shape), np.dtype(given.dtype).name) if given else target_spec(network, output, one)
         found.append(Objective(output, one, weight, column, spec))
     known: dict[str, Spec] = {}
     for o in found:
@@ -125,3 +130,9 @@ def _takes(loss: Loss, output: Spec, target: Spec) -> bool:
     except ShapeError:
         return False
     return True
+
+
+def target_columns(network: Network, loss: LossOf) -> dict[str, str]:
+    """Return a column of its own for the target of each output, named after it, for programs that no data enter."""
+    names = loss if isinstance(loss, Mapping) else network.outputs
+    return {name: f"target.{name}" for name in names}

@@ -44,14 +44,15 @@ static inline int64_t row_sums(const ConvolutionShape& s, int64_t columns, RowSu
 template <class T> static void pack_panels(const Columns<T>& c, const T* dy, int64_t images, int64_t depth) {
   const int64_t image_pitch = c.s.filters * c.b.pixels;
   for (int64_t k = 0; k < depth; k++) {
-    int64_t j = 0;
+    T* out = c.panels + k * c.panel;
+    int64_t room = c.panel;
     for (int64_t n = 0; n < images; n++) {
       const T* in = dy + n * image_pitch + k * c.b.pixels;
       for (int64_t left = c.b.pixels; left > 0;) {
-        const int64_t room = smaller(left, c.panel - j % c.panel);
-        T* const out = c.panels + (j / c.panel * depth + k) * c.panel + j % c.panel;
-        for (int64_t i = 0; i < room; i++) out[i] = in[i];
-        in += room, j += room, left -= room;
+        const int64_t count = smaller(left, room);
+        for (int64_t i = 0; i < count; i++) out[i] = in[i];
+        in += count, out += count, left -= count, room -= count;
+        if (room == 0) out += (depth - 1) * c.panel, room = c.panel;
       }
     }
   }

@@ -124,6 +124,13 @@ static inline Planes planes_of(const Axis& h, const Axis& w, int64_t batch, int6
   return p;
 }
 
+static inline void halve_images(Planes& p, int64_t batch) {
+  const int64_t all = p.images;
+  p.images = divide_up(all, 2);
+  p.size = p.size / all * p.images;
+  p.strips = divide_up(batch, p.images);
+}
+
 // ---------------------------------------------------------------- forward pass and input gradient
 
 struct CorrelationBlocks {
@@ -142,7 +149,11 @@ static inline CorrelationBlocks correlation_blocks(const Axis& h, const Axis& w,
   b.planes = planes_of(h, w, batch, 512, smaller(halo, 1024 / larger(1, w.grid)));
   b.rows = even_piece(rows, 140);
   const int64_t wanted = smaller(ENOUGH_UNITS, groups * rows * channels * taps * batch * h.grid * w.grid / UNIT_WORK);
-  while (groups * divide_up(rows, b.rows) * b.planes.strips < wanted && b.rows > 14) b.rows = divide_up(b.rows, 2);
+  while (groups * divide_up(rows, b.rows) * b.planes.strips < wanted)
+    if (b.rows > 64) b.rows = divide_up(b.rows, 2);
+    else if (b.planes.joined && b.planes.images * h.grid * w.grid > 128) halve_images(b.planes, batch);
+    else if (b.rows > 14) b.rows = divide_up(b.rows, 2);
+    else break;
   b.row_blocks = divide_up(rows, b.rows);
   b.channels = even_piece(channels, larger(1, 320 / taps));
   const int64_t work = larger(1, b.rows * channels * taps * b.planes.pixels());

@@ -28,7 +28,8 @@ struct RowTaps {
   int64_t taps, classes, shift;
   bool falling;
   RowTaps(const Planes& p, const Axis& h)
-      : taps(h.taps), classes(p.joined ? h.taps : smaller(h.taps, h.step / common_divisor(h.step, h.delta < 0 ? -h.delta : h.delta))),
+      : taps(h.taps),
+        classes(p.joined ? h.taps : smaller(h.taps, h.step / common_divisor(h.step, h.delta < 0 ? -h.delta : h.delta))),
         shift(p.shift), falling(h.delta < 0) {}
   int64_t members(int64_t cls) const { return (taps - cls + classes - 1) / classes; }
   int64_t plane(int64_t tap) const { return tap % classes; }
@@ -58,37 +59,41 @@ template <class T> CORTEX_INLINE Vec<T> load_between(const T* p, int64_t from, i
 #endif
 }
 
-// One rectangle: out[j * columns + s] = source row (first_row + j * row_step), column (first_column + s * column_step).
-struct Rectangle {
-  int64_t first_row, row_step, rows, first_column, column_step, columns;
-};
-
 static inline int64_t clamp(int64_t x, int64_t most) { return x < 0 ? 0 : x > most ? most : x; }
 // How many positions first + i * step, i = 0 .. count-1, lie below `end`.
 static inline int64_t count_below(int64_t end, int64_t first, int64_t step, int64_t count) {
-  return end <= first ? 0 : smaller(count, divide_up(end - first, step));
+  return end <= first ? 0 : smaller(count, step == 1 ? end - first : divide_up(end - first, step));
 }
 
-template <class T> void pack_rectangle(const T* source, int64_t height, int64_t width, const Rectangle& r, T* out) {
+// The part of a plane that one image fills: out[j * columns + s] = source row (first_row + j * row_step), column
+// (first_column + s * column_step); rows from top to bottom - 1 and columns from left to right - 1 lie in the source.
+struct Rectangle {
+  int64_t first_row, row_step, rows, first_column, column_step, columns, width;
+  int64_t top, bottom, left, right;
+  Rectangle(const Axis& h, int64_t first_row, int64_t rows, const Axis& w, int64_t first_column, int64_t columns)
+      : first_row(first_row), row_step(h.step), rows(rows), first_column(first_column), column_step(w.step),
+        columns(columns), width(w.source), top(count_below(0, first_row, row_step, rows)),
+        bottom(larger(top, count_below(h.source, first_row, row_step, rows))),
+        left(count_below(0, first_column, column_step, columns)),
+        right(larger(left, count_below(w.source, first_column, column_step, columns))) {}
+};
+
+template <class T> void pack_rectangle(const T* source, const Rectangle& r, T* out) {
   constexpr int L = LANES<T>;
-  const int64_t top = count_below(0, r.first_row, r.row_step, r.rows);
-  const int64_t bottom = larger(top, count_below(height, r.first_row, r.row_step, r.rows));
-  const int64_t left = count_below(0, r.first_column, r.column_step, r.columns);
-  const int64_t right = larger(left, count_below(width, r.first_column, r.column_step, r.columns));
-  const T* const origin = source + r.first_row * width + r.first_column;
-  const int64_t pitch = r.row_step * width;
+  const T* const origin = source + r.first_row * r.width + r.first_column;
+  const int64_t pitch = r.row_step * r.width;
   // The last vector of each row first: what it spills into the next row, an earlier vector overwrites.
   for (int64_t s = (r.columns - 1) / L * L; s >= 0; s -= L) {
-    const int64_t from = clamp(left - s, L), to = clamp(right - s, L);
+    const int64_t from = clamp(r.left - s, L), to = clamp(r.right - s, L);
     T* o = out + s;
     int64_t j = 0;
-    for (; j < top; j++, o += r.columns) store<T>(o, Vec<T>{});
+    for (; j < r.top; j++, o += r.columns) store<T>(o, Vec<T>{});
     if (r.column_step == 1) {
-      const T* in = origin + top * pitch + s;
-      for (; j < bottom; j++, o += r.columns, in += pitch) store<T>(o, load_between(in, from, to));
+      const T* in = origin + r.top * pitch + s;
+      for (; j < r.bottom; j++, o += r.columns, in += pitch) store<T>(o, load_between(in, from, to));
     } else {
-      const T* in = origin + top * pitch + s * r.column_step;
-      for (; j < bottom; j++, o += r.columns, in += pitch) {
+      const T* in = origin + r.top * pitch + s * r.column_step;
+      for (; j < r.bottom; j++, o += r.columns, in += pitch) {
         Vec<T> v = {};
         for (int64_t i = from; i < to; i++) v[i] = in[i * r.column_step];
         store<T>(o, v);
@@ -107,10 +112,10 @@ template <class T> void pack_planes(const T* source, int64_t image_pitch, int64_
     for (int64_t cls = 0; cls < rows.classes; cls++)
       for (int64_t tap = 0; tap < w.taps; tap++, out += p.size) {
         const int64_t plane_rows = strip.rows + (rows.members(cls) - 1) * (p.joined ? 0 : rows.shift);
-        const Rectangle r = {h.first + rows.lowest(cls) * h.delta + strip.row * h.step, h.step, plane_rows,
-                             w.first + tap * w.delta + strip.column * w.step, w.step, strip.columns};
+        const Rectangle r(h, h.first + rows.lowest(cls) * h.delta + strip.row * h.step, plane_rows, w,
+                          w.first + tap * w.delta + strip.column * w.step, strip.columns);
         for (int64_t n = 0; n < strip.images; n++)
-          pack_rectangle<T>(source + n * image_pitch + c * h.source * w.source, h.source, w.source, r,
+          pack_rectangle<T>(source + n * image_pitch + c * h.source * w.source, r,
                             out + n * plane_rows * strip.columns);
       }
 }

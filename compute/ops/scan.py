@@ -134,7 +134,8 @@ def _pulled_back(scan: Scan) -> tuple[Program, list[int]]:
     gradients = dict(zip(floats, pull_back(new, seeds, wrt, start), strict=True))
 
     def zero(i: int) -> Value:
-        return gradients[i] or filled(new, 0, old_in[i].shape, old_in[i].dtype)
+        found = gradients[i]
+        return found if found is not None else filled(new, 0, old_in[i].shape, old_in[i].dtype)
 
     slots = (
         [i for i in floats if i < n]

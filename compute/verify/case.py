@@ -79,7 +79,9 @@ class Case:
 
     def draw(self, generator: np.random.Generator, dtype: str) -> list[np.ndarray]:
         """Return one array for each input."""
-        return [np.asarray(i.draw(generator, i.shape)).astype(i.dtype or dtype) for i in self.inputs]
+        return [
+            np.asarray(i.draw(generator, i.shape)).astype(i.dtype or dtype) for i in self.inputs
+        ]
 
     def record(self, dtype: str) -> tuple[Program, list[Value], list[Value]]:
         """Return a program with the op applied to inputs `in0`, `in1`, ..., its inputs and results."""
@@ -128,7 +130,9 @@ def checks_of(cases: Sequence[Case]) -> list[Check]:
             found.append(Check(f"op/{c.name}/{dtype}", _values(c, dtype), tags, (dtype,)))
         if c.gradient:
             found.append(Check(f"gradient/{c.name}", _differences(c), tags, ("float64",)))
-            found.append(Check(f"gradient/{c.name}/float32", _float32(c), frozenset(), ("float32",)))
+            found.append(
+                Check(f"gradient/{c.name}/float32", _float32(c), frozenset(), ("float32",))
+            )
         if c.is_composite:
             found.append(Check(f"decomposed/{c.name}", _decomposed(c), tags, ("float32",)))
     return found
@@ -143,7 +147,9 @@ def _values(case: Case, dtype: str) -> Callable[[Backend], None]:
             got = executable.read(f"out{k}")
             spec = program.outputs[f"out{k}"].spec
             if (got.shape, got.dtype.name) != (spec.shape, spec.dtype):
-                raise Mismatch(f"{case.name}: output {k} is {got.dtype}{got.shape}, expected {spec}")
+                raise Mismatch(
+                    f"{case.name}: output {k} is {got.dtype}{got.shape}, expected {spec}"
+                )
             close(f"{case.name}, output {k}", got, wanted, factor=case.factor)
 
     return check
@@ -193,7 +199,12 @@ def _float32(case: Case) -> Callable[[Backend], None]:
         wanted = execute(NumpyBackend(), case.weighted("float64")[0], wide)
         for k in wrt:
             # a backward pass chains about three ops, so it is allowed three times their error
-            close(f"{case.name}, d{k}", got.read(f"d{k}"), wanted.read(f"d{k}"), factor=3 * case.factor)
+            close(
+                f"{case.name}, d{k}",
+                got.read(f"d{k}"),
+                wanted.read(f"d{k}"),
+                factor=3 * case.factor,
+            )
 
     return check
 

@@ -152,9 +152,7 @@ def unfreeze(network: Network, *names: str) -> Network:
     Raises:
         DescriptionError: no such node or parameter.
     """
-    everything = [n.name for n in network.nodes]
-    everything += [f"{n.name}.{p}" for n in network.nodes for p, a in n.parameter_attributes.items() if a.frozen]
-    return _attributed(network, "unfreeze", names or everything, frozen=False)
+    return _attributed(network, "unfreeze", names or [n.name for n in network.nodes], frozen=False)
 
 
 def with_attributes(network: Network, name: str, **attributes: Any) -> Network:
@@ -221,7 +219,11 @@ def _attributed(network: Network, what: str, names: Sequence[str], **attributes:
         if at.parameter:
             raise DescriptionError(what, [f"no parameter is named {name!r}{near(name, network.shapes.owned)}"])
         for full in _existing(network, what, [name]):
-            nodes[full] = dataclasses.replace(nodes[full], attributes=checked.over(nodes[full].attributes))
+            n, each = nodes[full], nodes[full].parameter_attributes
+            if "frozen" in attributes:  # said of the node last, so it holds for each of its parameters
+                each = Frozen({p: dataclasses.replace(a, frozen=None) for p, a in each.items()})
+            changed = checked.over(n.attributes)
+            nodes[full] = dataclasses.replace(n, attributes=changed, parameter_attributes=each)
     kept = {
         p: s
         for p, s in network.sources.items()

@@ -116,6 +116,9 @@ class Network:
         mine = (self.nodes, self.outputs, self.seed, self.dtype)
         return mine == (other.nodes, other.outputs, other.seed, other.dtype)
 
+    def __repr__(self) -> str:
+        return f"Network({len(self.nodes)} nodes, {self.parameter_count:,} parameters, outputs {', '.join(self.outputs)})"
+
     __hash__ = None  # type: ignore[assignment]
 
     def __getitem__(self, name: str) -> Node:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cortex.compute.errors import DescriptionError, near
+from cortex.compute.spec import Spec
+from cortex.datasets import Dataset
+
+if TYPE_CHECKING:
+    from cortex.network import Network
+
+    from .session import Objective
 
 TARGETS = ("label", "target", "y")
 WEIGHT = "sample_weight"
@@ -72,3 +79,36 @@ def match(
     if problems:
         raise DescriptionError(f"data with columns {', '.join(columns)}", problems)
     return Columns({name: chosen[name] for name in inputs}, targets, weight)
+
+
+def objective(
+    network: Network, data: Dataset, columns: Columns, loss: Any, target: str | Mapping[str, str] | None
+) -> Objective:
+    """Return what a network is trained for on these data.
+
+    Without a loss, an output whose target column holds integer labels gets the softmax cross-entropy, also where it
+    does not end in a softmax: it then gives logits. Other outputs get what `training_step` chooses.
+    """
+    from cortex.losses import MeanSquaredError, SoftmaxCrossEntropy
+    from cortex.objectives import default_loss
+
+    from .session import Objective
+
+    aim = dict(target) if isinstance(target, Mapping) else columns.targets[0]
+    specs = {c: Spec(data.columns[c].shape, data.columns[c].dtype.name) for c in columns.targets}
+    labels = {c: s for c, s in specs.items() if s.dtype in ("uint8", "int32", "int64")}
+    column_of = {o: aim[o] if isinstance(aim, dict) and o in aim else aim for o in network.outputs}
+
+    def is_classes(output: str) -> bool:
+        column = column_of[output]
+        shape = network.specs[output].shape
+        return isinstance(column, str) and column in labels and bool(shape) and labels[column].shape == shape[1:]
+
+    if loss is None:
+        plain = {o: default_loss(network, o) for o in network.outputs}
+        loss = {
+            o: SoftmaxCrossEntropy() if isinstance(x, MeanSquaredError) and is_classes(o) else x for o, x in plain.items()
+        }
+    single = len(network.outputs) == 1
+    known = {c: s for c, s in labels.items() if any(is_classes(o) for o in network.outputs if column_of[o] == c)}
+    return Objective(loss, aim, known, single and is_classes(network.outputs[0]))

@@ -15,7 +15,7 @@ from cortex.datasets import Dataset, as_dataset
 from cortex.records import Lazy, Record
 
 from .checkpoint import Checkpoint
-from .columns import match
+from .columns import match, objective
 from .evaluation import evaluate_in
 from .session import Session
 
@@ -109,7 +109,7 @@ def records(run: Run) -> Iterator[Record]:
                     return
         more: dict[str, Any] = {"epoch_complete": True}
         if run.test is not None:
-            found = evaluate_in(session, run.test, max(session.batch_size, 256))
+            found = evaluate_in(session, run.test)
             more |= {f"test_{k}": v for k, v in found.items()}
         more["epoch_seconds"] = time.perf_counter() - epoch_begin
         record = _record(run, more)
@@ -126,7 +126,7 @@ def prepare(
     clip: Any = None, seed: int = 0, backend: Any = None, resume: Checkpoint | None = None,
 ) -> Run:  # fmt: skip
     """Check the arguments of `train` and return the run; all problems at once."""
-    from cortex.optimise import Adam
+    from cortex.optimise.optimisers import Adam
 
     examples = as_dataset(data)
     problems = []
@@ -147,9 +147,10 @@ def prepare(
     if resume is not None:
         network = resume.network
     columns = match(tuple(network.inputs), tuple(examples.columns), target)
-    targets = dict(target) if isinstance(target, Mapping) else columns.targets[0]
-    options = {"loss": loss, "optimiser": optimiser or Adam(), "target": targets, "clip": clip}
-    session = Session(network, columns, options, batch_size, seed, get_backend(backend))
+    aim = objective(network, examples, columns, loss, target)
+    session = Session(
+        network, columns, aim, optimiser or Adam(), batch_size, seed, get_backend(backend), clip
+    )
     if resume is not None:
         session.resume(resume)
     rules = [stop] if callable(stop) else list(stop)
@@ -191,7 +192,7 @@ def _record(run: Run, more: Mapping[str, Any]) -> Record:
             "batches": run.total,
             "step": p.step,
             "examples": p.examples,
-            "loss": p.loss_sum / max(1e-300, p.weight_sum),
+            **session.totals(),
             "seconds": seconds,
             "examples_per_second": (p.examples - run.before) / max(1e-9, seconds),
             "backend": session.backend.name,

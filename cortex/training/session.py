@@ -5,36 +5,54 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from cortex.compute.backend import Backend, Executable
+from cortex.compute.backend import Backend, Memory
+from cortex.compute.spec import Spec
 from cortex.datasets import Dataset, prefetch
-from cortex.executables import parameters_of, training_step
+from cortex.executables import NetworkExecutable, evaluation, parameters_of, training_step
+from cortex.network import Network
+from cortex.protocols import Loss, Optimiser
+from cortex.tracing import Clip
 
 from .checkpoint import Checkpoint
 from .columns import Columns
 from .interrupt import whole
 
-if TYPE_CHECKING:
-    from cortex.network import Network
+LOSS, EXAMPLES, CORRECT = "total.loss", "total.examples", "total.metric.correct"
+TOTALS = (LOSS, EXAMPLES, CORRECT)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a network is trained or judged by: losses, the columns of their targets, whether labels can be counted."""
+
+    loss: Loss | Mapping[str, Loss | tuple[Loss, float]] | None
+    target: str | Mapping[str, str]
+    specs: Mapping[str, Spec]
+    counts_labels: bool
+
+    def arguments(self, columns: Columns) -> dict[str, Any]:
+        """Return the keyword arguments that `training_step` and `evaluation` share."""
+        return {
+            "loss": self.loss,
+            "target": self.target,
+            "columns": self.specs,
+            "sample_weight": columns.weight is not None,
+            "metrics": ("correct",) if self.counts_labels else (),
+        }
 
 
 @dataclass
 class Position:
-    """Where a run stands: complete epochs, batches done in the current one, steps and examples in all, running sums."""
+    """Where a run stands: complete epochs, batches done in the current one, steps and examples in all."""
 
     epoch: int = 0
     batch: int = 0
     step: int = 0
     examples: int = 0
-    loss_sum: float = 0.0
-    weight_sum: float = 0.0
-
-    def to_data(self) -> dict[str, Any]:
-        """Return the fields as plain data."""
-        return dict(vars(self))
 
 
 @dataclass
@@ -43,75 +61,102 @@ class Session:
 
     network: Network
     columns: Columns
-    options: Mapping[str, Any]  # keyword arguments of `training_step`
+    objective: Objective
+    optimiser: Optimiser
     batch_size: int
     seed: int
     backend: Backend
+    clip: float | Clip | None = None
     position: Position = field(default_factory=Position)
-    memory: Any = None
-    _executables: dict[int, Executable] = field(default_factory=dict)
-    _initial: Mapping[str, np.ndarray] | None = None
+    memory: Memory | None = None
+    _steps: dict[int, NetworkExecutable] = field(default_factory=dict)
+    _judges: dict[int, NetworkExecutable] = field(default_factory=dict)
+    _first: Mapping[str, np.ndarray] = field(default_factory=dict)  # content of the memory after a resume
 
-    def executable(self, size: int) -> Executable:
+    def step(self, size: int) -> NetworkExecutable:
         """Return the training step for batches of `size`; the last, smaller batch has one of its own."""
-        if size not in self._executables:
+        if size not in self._steps:
             made = training_step(
                 self.network,
+                optimiser=self.optimiser,
                 batch_size=size,
+                clip=self.clip,
+                totals=True,
                 backend=self.backend,
-                seed=self.seed,
                 memory=self.memory,
-                **self.options,
+                seed=self.seed,
+                **self.objective.arguments(self.columns),
             )
             if self.memory is None:
                 self.memory = made.memory
-                for name, array in (self._initial or {}).items():
-                    made.write(name, array)
-            self._executables[size] = made
-        return self._executables[size]
+                for name, array in self._first.items():
+                    made.executable.write(name, array)
+            self._steps[size] = made
+        return self._steps[size]
+
+    def judge(self, size: int) -> NetworkExecutable:
+        """Return the evaluation of batches of `size` with the weights as they are in the memory."""
+        if size not in self._judges:
+            self._judges[size] = evaluation(
+                self.network,
+                batch_size=size,
+                backend=self.backend,
+                memory=self.memory,
+                seed=self.seed,
+                **self.objective.arguments(self.columns),
+            )
+            self.memory = self._judges[size].memory
+        return self._judges[size]
 
     def batches(self, data: Dataset) -> Iterator[dict[str, np.ndarray]]:
         """Yield what is left of the current epoch, prepared ahead on a thread."""
-        whole = data.batches(self.batch_size, seed=self.seed, epoch=self.position.epoch)
-        return prefetch(islice(whole, self.position.batch, None))
+        epoch = data.batches(self.batch_size, seed=self.seed, epoch=self.position.epoch)
+        return prefetch(islice(epoch, self.position.batch, None))
 
     def train_on(self, batch: Mapping[str, np.ndarray]) -> None:
-        """Run one step and add its loss to the running sums."""
+        """Run one step; its loss goes to running sums in the memory."""
         arrays = self.columns.arrays(batch)
         size = len(next(iter(arrays.values())))
-        executable = self.executable(size)
+        step = self.step(size)
         for name, array in arrays.items():
-            executable.write(name, array)
+            step.write(name, array)
         with whole():
-            executable.run()
+            step.run()
             p = self.position
             p.batch, p.step, p.examples = p.batch + 1, p.step + 1, p.examples + size
-            p.loss_sum += float(executable.read("loss")) * size
-            p.weight_sum += size
+
+    def totals(self) -> dict[str, float]:
+        """Return the mean loss and the accuracy over what was trained on in this epoch."""
+        any_step = next(iter(self._steps.values()), None) or self.step(self.batch_size)
+        count = float(any_step.read(EXAMPLES))
+        found = {"loss": float(any_step.read(LOSS)) / count if count else float("nan")}
+        if self.objective.counts_labels:
+            found["accuracy"] = float(any_step.read(CORRECT)) / count if count else float("nan")
+        return found
 
     def end_epoch(self) -> None:
-        """Begin the next epoch."""
-        p = self.position
-        p.epoch, p.batch, p.loss_sum, p.weight_sum = p.epoch + 1, 0, 0.0, 0.0
+        """Begin the next epoch with running sums of zero."""
+        self.position.epoch, self.position.batch = self.position.epoch + 1, 0
+        any_step = next(iter(self._steps.values()))
+        for name in TOTALS[: 3 if self.objective.counts_labels else 2]:
+            any_step.executable.write(name, np.zeros(()))
 
     def trained(self) -> Network:
         """Return the network with the parameters as they are now."""
-        if not self._executables:
-            return self.network
-        return parameters_of(next(iter(self._executables.values())), self.network)
+        return parameters_of(next(iter(self._steps.values())), self.network) if self._steps else self.network
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return copies of all persistent buffers by name."""
+        if not self._steps or self.memory is None:
+            return dict(self._first)
+        one = next(iter(self._steps.values()))
+        return {name: one.read(name) for name in one.program.state}
+
+    def checkpoint(self, options: Mapping[str, Any]) -> Checkpoint:
+        """Return everything needed to go on as if nothing had happened."""
+        return Checkpoint(self.trained(), self.state(), vars(self.position).copy(), options)
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go to where a checkpoint left off."""
         self.position = Position(**checkpoint.position)
-        self._initial = checkpoint.state
-
-    def state(self) -> dict[str, np.ndarray]:
-        """Return copies of all persistent buffers by name."""
-        if not self._executables:
-            return dict(self._initial or {})
-        one = next(iter(self._executables.values()))
-        return {name: one.read(name) for name in self.memory.names()}
-
-    def checkpoint(self, options: Mapping[str, Any]) -> Checkpoint:
-        """Return everything needed to go on as if nothing had happened."""
-        return Checkpoint(self.trained(), self.state(), self.position.to_data(), options)
+        self._first = checkpoint.state

@@ -56,7 +56,11 @@ def _cases(
 
 def _second_order(window: Window, groups: int) -> list[Case]:
     """The gradient ops have gradients too: convolution is closed under differentiation."""
-    dy, w, x = (2, 6, *oracles.extents(window, (5, 6))), (6, 4 // groups, *window.size), (2, 4, 5, 6)
+    dy, w, x = (
+        (2, 6, *oracles.extents(window, (5, 6))),
+        (6, 4 // groups, *window.size),
+        (2, 4, 5, 6),
+    )
     return [
         Case(
             f"convolution input gradient/second order, {groups} groups",

@@ -20,7 +20,9 @@ def _product(a: Array, b: Array) -> Array:
     return np.einsum("...mk,...kn->...mn", a, b, optimize=False)
 
 
-def _case(left: tuple[int, ...], right: tuple[int, ...], ta: bool, tb: bool, **options: Any) -> Case:
+def _case(
+    left: tuple[int, ...], right: tuple[int, ...], ta: bool, tb: bool, **options: Any
+) -> Case:
     """`left` [..., m, k] and `right` [..., k, n] as the product sees them; held transposed if asked."""
 
     def held(shape: tuple[int, ...], transposed: bool) -> tuple[int, ...]:
@@ -31,7 +33,9 @@ def _case(left: tuple[int, ...], right: tuple[int, ...], ta: bool, tb: bool, **o
 
     shapes = "x".join(map(str, left)) + " " + "x".join(map(str, right))
     name = f"matmul/{shapes}{' a^T' * ta}{' b^T' * tb}"
-    return Case(name, MatMul(ta, tb), (normal(*held(left, ta)), normal(*held(right, tb))), expect, **options)
+    return Case(
+        name, MatMul(ta, tb), (normal(*held(left, ta)), normal(*held(right, tb))), expect, **options
+    )
 
 
 def _linear(x: Array, w: Array, b: Array) -> Array:

@@ -89,7 +89,7 @@ class Adadelta:
 class RmsProp:
     """The gradient over the root of its mean square. Tieleman and Hinton 2012, lecture 6.5.
 
-    v <- rho v + (1 - rho) g^2,  p <- p - eta g / (sqrt(v) + epsilon)
+    v <- rho v + (1 - rho) g^2,  p <- p - eta g / sqrt(v + epsilon)
 
     `centred` takes the running mean off, sqrt(v - m^2) with m <- rho m + (1 - rho) g (Graves 2013,
     equations 38 to 45, which also have the momentum: d <- mu d - eta g / (...), p <- p + d).
@@ -98,7 +98,7 @@ class RmsProp:
 
     step_size: Scheduled = 0.01
     decay: Scheduled = 0.9
-    epsilon: float = 1e-8
+    epsilon: float = 1e-7  # under the root: v - m^2 may vanish, and rounding is its square
     momentum: Scheduled = 0.0
     centred: bool = False
 
@@ -126,7 +126,7 @@ class RmsProp:
         if self.centred:
             mean = new["first_moment"] = rho * state["first_moment"] + (1 - rho) * g
             v = m.maximum(v - mean * mean, 0)  # rounding can make it negative
-        push = value_at(self.step_size, t) * (g / (m.sqrt(v) + self.epsilon))
+        push = value_at(self.step_size, t) * (g / m.sqrt(v + self.epsilon))
         if not self.momentum:
             return parameters - push, new
         new["velocity"] = value_at(self.momentum, t) * state["velocity"] - push
