@@ -84,8 +84,15 @@ class Memory(Protocol):
 class Executable(Protocol):
     """A compiled program; it owns its plan and shares parameter memory with its siblings."""
 
-    memory: Memory
-    report: PlanReport
+    @property
+    def memory(self) -> Memory:
+        """The persistent buffers, to be shared with siblings."""
+        ...
+
+    @property
+    def report(self) -> PlanReport:
+        """Exact bytes by kind, and who runs each step."""
+        ...
 
     def write(self, name: str, array: Any) -> None:
         """Copy a host array into an input, state or view; shape and dtype must fit."""
@@ -103,8 +110,15 @@ class Executable(Protocol):
 class Backend(Protocol):
     """A machine that runs programs."""
 
-    name: str
-    capabilities: Capabilities
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+        ...
 
     def compile(self, program: Program, memory: Memory | None = None) -> Executable:
         """Plan and compile a program; state whose name is in `memory` already is shared, not cleared.

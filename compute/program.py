@@ -367,6 +367,18 @@ def rewrite(
     return _finish(program, new, place)
 
 
+def inline(build: Program, body: Program, inputs: Sequence[Value]) -> tuple[Value, ...]:
+    """Record the steps of a stateless `body` on `inputs` (in order) and return what stands for its outputs."""
+    place = dict(zip(body.inputs.values(), inputs, strict=True))
+    for value, data in body.constants.items():
+        place[value] = build.constant(data)
+    for step in body.steps:
+        result = build.apply(step.op, *(place[v] for v in step.inputs))
+        results = result if isinstance(result, tuple) else (result,)
+        place.update(zip(step.outputs, results, strict=True))
+    return tuple(place[v] for v in body.outputs.values())
+
+
 def _begin(program: Program) -> tuple[Program, dict[Value, Value]]:
     new = Program(views=dict(program.views), random_count=program.random_count)
     place: dict[Value, Value] = {}

@@ -16,23 +16,19 @@ made), what it does not hold is made and filled: parameters from the network, th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from cortex.compiled import NetworkExecutable, batch_size_problems, compiled
 from cortex.compute.autodiff import gradients as record_gradients
-from cortex.compute.backend import Backend, Executable, Memory, PlanReport
-from cortex.compute.errors import DescriptionError, ShapeError, near
+from cortex.compute.backend import Backend, Memory
+from cortex.compute.errors import DescriptionError, near
 from cortex.compute.program import Program, Value
-from cortex.compute.registry import get_backend
-from cortex.compute.spec import Spec
 from cortex.network import Network
 from cortex.network.references import parse
-from cortex.network.weights import Drawn
 from cortex.objectives import Columns, LossOf, TargetOf, objectives, the_output
-from cortex.parameters import Layout
+from cortex.prediction import predict
 from cortex.protocols import Optimiser
 from cortex.tracing import (
     METRICS,
@@ -45,82 +41,14 @@ from cortex.tracing import (
     trace_evaluation,
     trace_forward,
     trace_inference,
+    trace_loss,
     trace_training,
 )
 
-__all__ = ["NetworkExecutable", "evaluation", "gradients", "inference", "parameters_of", "training_step"]
-
-
-@dataclass(frozen=True)
-class Labels:
-    """An integer column whose entries are classes below `classes`; entries below 0 are missing."""
-
-    classes: int
-    output: str
-
-
-class NetworkExecutable:
-    """A compiled program of a network (an `Executable`) that knows its columns, layout and network."""
-
-    def __init__(
-        self, traced: Traced, executable: Executable, batch_size: int, labels: Mapping[str, Labels]
-    ) -> None:
-        self.network, self.layout, self.program = traced.network, traced.layout, traced.program
-        self.batch_size = batch_size
-        self.executable = executable
-        self.run: Callable[[], None] = executable.run
-        self._labels = labels
-
-    @property
-    def memory(self) -> Memory:
-        """The persistent buffers; give them to other executables of the same network."""
-        return self.executable.memory
-
-    @property
-    def report(self) -> PlanReport:
-        """Exact bytes by kind, and who runs each step."""
-        return self.executable.report
-
-    @property
-    def columns(self) -> dict[str, Spec]:
-        """What the host writes before a run, by name, batch axis included."""
-        return {name: value.spec for name, value in self.program.inputs.items()}
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Names of what can be read after a run besides state."""
-        return tuple(self.program.outputs)
-
-    def write(self, name: str, array: Any) -> None:
-        """Copy a host array into a column, state or parameter.
-
-        Raises:
-            ShapeError: an unknown name, a shape or dtype that does not fit, or a label that is no class.
-        """
-        program = self.program
-        if name not in program.inputs and name not in program.state and name not in program.views:
-            close = near(name, program.inputs)
-            if not close.startswith("; did"):
-                close = near(name, [*program.inputs, *program.views, *self.layout.statistics])
-            raise ShapeError(f"write: no column or parameter is named {name!r}{close}")
-        given = np.asarray(array)
-        spec = program.inputs[name].spec if name in program.inputs else None
-        if spec is not None and spec.shape[1:] == given.shape[1:] and given.ndim and spec.shape[:1] != given.shape[:1]:
-            raise ShapeError(
-                f"write {name!r}: expected a batch of {spec.shape[0]}, given {given.shape[0]}; a batch of another size "
-                "needs an executable of its own, made with the same memory"
-            )
-        if name in self._labels:
-            _check_labels(name, given, self._labels[name])
-        self.executable.write(name, given)
-
-    def read(self, name: str) -> np.ndarray:
-        """Return a copy of an output, state, parameter or column, after waiting for the device.
-
-        Raises:
-            ShapeError: there is nothing of that name.
-        """
-        return self.executable.read(name)
+__all__ = [
+    "Clip", "NetworkExecutable", "evaluation", "gradients", "inference", "parameters_of", "predict",
+    "training_step",
+]  # fmt: skip
 
 
 def training_step(
@@ -155,8 +83,10 @@ def training_step(
         ShapeError: a target does not fit its loss, or nothing is left to train.
     """
     network = network if dtype is None else network.with_dtype(dtype)
-    problems = _argument_problems(batch_size)
-    if not (hasattr(optimiser, "initialise") and hasattr(optimiser, "update")) or isinstance(optimiser, type):
+    problems = batch_size_problems(batch_size)
+    if not (hasattr(optimiser, "initialise") and hasattr(optimiser, "update")) or isinstance(
+        optimiser, type
+    ):
         problems.append(f"optimiser: expected an optimiser such as Adam(), given {optimiser!r}")
     limits = _clip(clip, problems)
     wanted = _metrics(metrics, problems)
@@ -167,7 +97,7 @@ def training_step(
         network, batch_size, aims, optimiser,
         clip=limits, sample_weight=sample_weight, metrics=wanted, totals=totals,
     )  # fmt: skip
-    return _compiled(traced, batch_size, backend, memory, seed, aims)
+    return compiled(traced, backend, memory, seed, aims)
 
 
 def evaluation(
@@ -190,7 +120,7 @@ def evaluation(
         DescriptionError: everything wrong with the arguments, at once.
         ShapeError: a target does not fit its loss.
     """
-    problems = _argument_problems(batch_size)
+    problems = batch_size_problems(batch_size)
     wanted = _metrics(metrics, problems)
     aims = objectives(network, loss, target, columns, problems)
     if problems:
@@ -198,7 +128,7 @@ def evaluation(
     traced = trace_evaluation(
         network, batch_size, aims, sample_weight=sample_weight, metrics=wanted, totals=totals
     )
-    return _compiled(traced, batch_size, backend, memory, seed, aims)
+    return compiled(traced, backend, memory, seed, aims)
 
 
 def inference(
@@ -214,10 +144,10 @@ def inference(
     Raises:
         DescriptionError: the batch size is no positive integer.
     """
-    problems = _argument_problems(batch_size)
+    problems = batch_size_problems(batch_size)
     if problems:
         raise DescriptionError("inference", problems)
-    return _compiled(trace_inference(network, batch_size), batch_size, backend, memory, seed)
+    return compiled(trace_inference(network, batch_size), backend, memory, seed)
 
 
 def gradients(
@@ -246,7 +176,7 @@ def gradients(
         DescriptionError: everything wrong with the arguments, at once.
         NotDifferentiable: an op on the way has no gradient.
     """
-    problems = _argument_problems(batch_size)
+    problems = batch_size_problems(batch_size)
     names = [wrt] if isinstance(wrt, str) else list(wrt)
     aims: list[Objective] = []
     if of == "loss":
@@ -256,13 +186,15 @@ def gradients(
         if of not in network.specs:
             problems.append(f"of: no output is named {of!r}{near(of, network.specs)}")
     known = [*network.specs, *_parameter_names(network), *network.shapes.columns]
-    problems += [f"wrt: nothing is named {name!r}{near(name, known)}" for name in names if name not in known]
+    problems += [
+        f"wrt: nothing is named {name!r}{near(name, known)}" for name in names if name not in known
+    ]
     if problems:
         raise DescriptionError("gradients", problems)
     if of == "loss":
-        from cortex.tracing import trace_loss
-
-        traced, value, penalty = trace_loss(network, batch_size, aims, training=training)
+        traced, value, penalty = trace_loss(
+            network, batch_size, aims, training=training, flat=False
+        )
         value = value if penalty is None else value + penalty
     else:
         traced = trace_forward(network, batch_size, training)
@@ -279,65 +211,15 @@ def gradients(
     found = record_gradients(traced.program, value, variables, start)
     for name, gradient in zip(names, found, strict=True):
         traced.program.output(f"gradient.{name}", gradient)
-    return _compiled(traced, batch_size, backend, memory, seed, aims)
+    return compiled(traced, backend, memory, seed, aims)
 
 
 def parameters_of(executable: NetworkExecutable, network: Network | None = None) -> Network:
     """Return the network (None: the executable's own) with the parameters as they are in an executable's memory."""
     network = executable.network if network is None else network
-    return network.with_parameters({name: executable.read(name) for name in network.parameter_specs})
-
-
-def _compiled(
-    traced: Traced,
-    batch_size: int,
-    backend: str | Backend | None,
-    memory: Memory | None,
-    seed: int,
-    aims: Sequence[Objective] = (),
-) -> NetworkExecutable:
-    held = set(memory.names()) if memory is not None else set()
-    executable = get_backend(backend).compile(traced.program, memory)
-    made = NetworkExecutable(traced, executable, batch_size, _labels(traced.network, aims))
-    _fill(traced, executable, held, seed)
-    return made
-
-
-def _fill(traced: Traced, executable: Executable, held: set[str], seed: int) -> None:
-    """Write the first content of all state that the memory did not hold before."""
-    network, program = traced.network, traced.program
-    missing = set(program.state) - held
-    arrays = {n: a for n, a in traced.numbers.items() if n in missing and a.any()}
-    if "random.seed" in missing:
-        arrays["random.seed"] = np.asarray(seed, np.uint64)
-    first = dict(network.sources)
-    for name, parameter in traced.initial.items():
-        first[name] = Drawn(parameter.initialiser, network.seed, name, parameter.shape)
-    for name, source in first.items():
-        state = program.views[name].state if name in program.views else name
-        if state in missing:
-            known = network.array(name) if name in network.sources else None
-            arrays[name] = known if known is not None else source.array(network.dtype)  # type: ignore[union-attr]
-    for name, array in arrays.items():
-        executable.write(name, array)
-
-
-def _labels(network: Network, aims: Sequence[Objective]) -> dict[str, Labels]:
-    found = {}
-    for o in aims:
-        output = network.specs[o.output]
-        if o.target.dtype.startswith(("int", "uint")) and output.rank and o.target.shape == output.shape[1:]:
-            found[o.column] = Labels(output.shape[0], o.output)
-    return found
-
-
-def _check_labels(name: str, given: np.ndarray, labels: Labels) -> None:
-    if given.size and given.dtype.kind in "iu" and int(given.max()) >= labels.classes:
-        where = tuple(int(i) for i in np.unravel_index(int(given.argmax()), given.shape))
-        raise ShapeError(
-            f"write {name!r}: labels for the output {labels.output!r} lie in 0..{labels.classes - 1} (below 0: missing), "
-            f"given {given.max()} at {where[0] if len(where) == 1 else where}"
-        )
+    return network.with_parameters(
+        {name: executable.read(name) for name in network.parameter_specs}
+    )
 
 
 def _variable(traced: Traced, name: str) -> Value:
@@ -353,12 +235,6 @@ def _parameter_names(network: Network) -> list[str]:
     return [f"{n}.{p}" for n, asked in network.shapes.asked.items() for p in asked]
 
 
-def _argument_problems(batch_size: Any) -> list[str]:
-    if isinstance(batch_size, (int, np.integer)) and not isinstance(batch_size, bool) and batch_size >= 1:
-        return []
-    return [f"batch_size: expected an integer >= 1, given {batch_size!r}"]
-
-
 def _clip(clip: float | Clip | None, problems: list[str]) -> Clip:
     limits = clip if isinstance(clip, Clip) else Clip(norm=clip)
     for name, limit in (("norm", limits.norm), ("value", limits.value)):
@@ -368,9 +244,13 @@ def _clip(clip: float | Clip | None, problems: list[str]) -> Clip:
     return limits
 
 
-def _metrics(metrics: Sequence[str] | Mapping[str, Metric], problems: list[str]) -> dict[str, Metric]:
+def _metrics(
+    metrics: Sequence[str] | Mapping[str, Metric], problems: list[str]
+) -> dict[str, Metric]:
     if isinstance(metrics, Mapping):
         return dict(metrics)
     names = [metrics] if isinstance(metrics, str) else list(metrics)
-    problems += [f"metrics: none is named {n!r}{near(str(n), METRICS)}" for n in names if n not in METRICS]
+    problems += [
+        f"metrics: none is named {n!r}{near(str(n), METRICS)}" for n in names if n not in METRICS
+    ]
     return {n: METRICS[n] for n in names if n in METRICS}

@@ -90,7 +90,7 @@ def threads() -> dict[str, Any]:
 
     module = native.native()
     if module is None:
-        return {"count": 1, "source": "without the native engine programs run on one thread"}
+        return {"count": 1, "source": "no native engine: one thread, but for NumPy's BLAS"}
     try:
         count = int(module.get_num_threads())
     except ValueError as error:

@@ -139,12 +139,7 @@ class He(_Scaled):
     slope: float = 0.0
 
     def __post_init__(self) -> None:
-        check(
-            self,
-            distribution=one_of("normal", "uniform"),
-            standardise_rows=FLAG,
-            slope=NUMBER,
-        )
+        check(self, distribution=one_of("normal", "uniform"), standardise_rows=FLAG, slope=NUMBER)
 
     def variance(self, fan_in: int, fan_out: int) -> float:
         """Return 2 / ((1 + slope^2) fan-in)."""

@@ -45,10 +45,16 @@ def objectives(
     for output, (one, weight) in _losses(network, loss, problems).items():
         column = _column(output, target, problems)
         if column in network.inputs or column == SAMPLE_WEIGHT:
-            problems.append(f"target: {column!r} is an input of the network; targets have a column of their own")
+            problems.append(
+                f"target: {column!r} is an input of the network; targets have a column of their own"
+            )
             continue
         given: Any = (columns or {}).get(column)
-        spec = Spec(tuple(given.shape), np.dtype(given.dtype).name) if given else target_spec(network, output, one)
+        spec = (
+            Spec(tuple(given.shape), np.dtype(given.dtype).name)
+            if given
+            else target_spec(network, output, one)
+        )
         found.append(Objective(output, one, weight, column, spec))
     known: dict[str, Spec] = {}
     for o in found:
@@ -76,16 +82,24 @@ def target_spec(network: Network, output: str, loss: Loss) -> Spec:
     A loss of another kind is tried: it gets targets like the output if it takes them, else labels.
     """
     spec = network.specs[output]
-    labels = Spec(spec.shape[1:], "int32")
+    labels = Spec(() if isinstance(loss, CentreLoss) else spec.shape[1:], "int32")
     if isinstance(loss, OF_LABELS) or (not _takes(loss, spec, spec) and _takes(loss, spec, labels)):
         return labels
     return spec
 
 
+def is_labels(target: Spec, output: Spec, loss: Loss) -> bool:
+    """Return whether targets are numbers of classes: integers without the axis of classes that the output has."""
+    shape = () if isinstance(loss, CentreLoss) else output.shape[1:]
+    return target.dtype.startswith(("int", "uint")) and output.rank > 0 and target.shape == shape
+
+
 def the_output(network: Network, what: str, problems: list[str]) -> str:
     """Return the only output of a network; several are a problem."""
     if len(network.outputs) > 1:
-        problems.append(f"{what}: the network has the outputs {', '.join(network.outputs)}; name one")
+        problems.append(
+            f"{what}: the network has the outputs {', '.join(network.outputs)}; name one"
+        )
     return network.outputs[0]
 
 
@@ -99,15 +113,21 @@ def _losses(network: Network, loss: LossOf, problems: list[str]) -> dict[str, tu
     for output, given in loss.items():
         one, weight = given if isinstance(given, tuple) and len(given) == 2 else (given, 1.0)
         if output not in network.specs:
-            problems.append(f"loss: no output is named {output!r}{near(str(output), network.specs)}")
+            problems.append(
+                f"loss: no output is named {output!r}{near(str(output), network.specs)}"
+            )
         elif not hasattr(one, "terms") or isinstance(one, type):
-            problems.append(f"loss of {output}: expected a loss such as MeanSquaredError(), given {one!r}")
+            problems.append(
+                f"loss of {output}: expected a loss such as MeanSquaredError(), given {one!r}"
+            )
         elif not isinstance(weight, (int, float)) or isinstance(weight, bool):
             problems.append(f"loss of {output}: expected a number as weight, given {weight!r}")
         else:
             found[output] = (one, float(weight))
     if not loss:
-        problems.append(f"loss: expected the loss of at least one output of {', '.join(outputs)}, given none")
+        problems.append(
+            f"loss: expected the loss of at least one output of {', '.join(outputs)}, given none"
+        )
     return found
 
 
@@ -122,7 +142,10 @@ def _column(output: str, target: TargetOf, problems: list[str]) -> str:
 
 def _takes(loss: Loss, output: Spec, target: Spec) -> bool:
     build = Build(Program(), dtype=output.dtype)
-    values = [build.program.input(n, (2, *s.shape), s.dtype) for n, s in (("output", output), ("target", target))]
+    values = [
+        build.program.input(n, (2, *s.shape), s.dtype)
+        for n, s in (("output", output), ("target", target))
+    ]
     try:
         asked = loss.parameters(values[0].spec, values[1].spec)
         own = {n: build.program.input(n, p.shape, output.dtype) for n, p in asked.items()}

@@ -85,7 +85,9 @@ class Group:
         end = 0
         ends = [*(slot.offset for slot in self.slots[1:]), self.size]
         for slot, piece, following in zip(self.slots, pieces, ends, strict=True):
-            parts.append(program.apply(Reshape((slot.size,)), piece) if len(slot.shape) != 1 else piece)
+            parts.append(
+                program.apply(Reshape((slot.size,)), piece) if len(slot.shape) != 1 else piece
+            )
             end = slot.offset + slot.size
             if following > end:
                 parts.append(filled(program, 0.0, (following - end,), piece.dtype))
@@ -121,7 +123,9 @@ def layout(network: Network) -> Layout:
             members.setdefault(treatment(network, name), []).append((name, parameter.shape))
         else:
             statistics[name] = parameter.shape
-    groups = tuple(group(f"parameters.{k}", t, shapes) for k, (t, shapes) in enumerate(members.items()))
+    groups = tuple(
+        group(f"parameters.{k}", t, shapes) for k, (t, shapes) in enumerate(members.items())
+    )
     return Layout(groups, statistics)
 
 

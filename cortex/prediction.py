@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from cortex.compiled import NetworkExecutable, batch_size_problems, compiled
 from cortex.compute.backend import Backend, Memory
 from cortex.compute.errors import DescriptionError, near
 from cortex.datasets import Dataset
-from cortex.executables import NetworkExecutable, inference
 from cortex.network import Network
+from cortex.tracing import trace_inference
 
 
 def predict(
@@ -33,11 +34,14 @@ def predict(
         DescriptionError: inputs are missing, unknown, or of unequal length; all at once.
         ShapeError: an input has another shape or dtype than the network asks for.
     """
+    problems = batch_size_problems(batch_size)
+    if problems:
+        raise DescriptionError("predict", problems)
     made: dict[int, NetworkExecutable] = {}
     pieces: dict[str, list[np.ndarray]] = {name: [] for name in network.outputs}
     for batch, size in _batches(network, data, batch_size):
         if size not in made:
-            made[size] = inference(network, batch_size=size, backend=backend, memory=memory)
+            made[size] = compiled(trace_inference(network, size), backend, memory)
             memory = made[size].memory
         executable = made[size]
         for name, array in batch.items():
@@ -52,7 +56,11 @@ def predict(
 def _batches(network: Network, data: Any, batch_size: int) -> Iterator[tuple[dict[str, Any], int]]:
     names = list(network.inputs)
     if isinstance(data, Dataset):
-        problems = [f"no column is named {n!r}{near(n, data.columns)}" for n in names if n not in data.columns]
+        problems = [
+            f"no column is named {n!r}{near(n, data.columns)}"
+            for n in names
+            if n not in data.columns
+        ]
         if problems:
             raise DescriptionError("predict", problems)
         for batch in data.batches(batch_size):
@@ -65,21 +73,33 @@ def _batches(network: Network, data: Any, batch_size: int) -> Iterator[tuple[dic
         yield {**fixed, **{n: a[start : start + size] for n, a in arrays.items()}}, size
 
 
-def _arrays(network: Network, data: Any, names: list[str]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def _arrays(
+    network: Network, data: Any, names: list[str]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     columns = list(network.shapes.columns)
     problems = []
     if not isinstance(data, Mapping):
         wanted = [*names, *columns]
         if len(wanted) > 1:
-            problems.append(f"the network reads {', '.join(wanted)}; expected a mapping of arrays, given one array")
+            problems.append(
+                f"the network reads {', '.join(wanted)}; expected a mapping of arrays, given one array"
+            )
         data = {names[0]: data}
     given = {name: np.asarray(array) for name, array in data.items()}
     known = [*names, *columns]
     problems += [f"no input is named {n!r}{near(str(n), known)}" for n in given if n not in known]
     if not problems:
-        problems += [f"the input {n!r} is missing; given: {', '.join(given) or 'none'}" for n in known if n not in given]
+        problems += [
+            f"the input {n!r} is missing; given: {', '.join(given) or 'none'}"
+            for n in known
+            if n not in given
+        ]
     arrays = {n: a for n, a in given.items() if n in names}
-    problems += [f"{n}: expected an array [n, ...], given one number" for n, a in arrays.items() if not a.ndim]
+    problems += [
+        f"{n}: expected an array [n, ...], given one number"
+        for n, a in arrays.items()
+        if not a.ndim
+    ]
     lengths = {n: len(a) for n, a in arrays.items() if a.ndim}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{n} {length}" for n, length in lengths.items())

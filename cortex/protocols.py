@@ -60,7 +60,7 @@ class Loss(Protocol):
         ...
 
     def terms(
-        self, build: Build, output: Value, target: Value, **parameters: Value
+        self, build: Build, output: Value, target: Value, *none: Any, **parameters: Any
     ) -> tuple[Value, Value | None]:
         """Return the loss of each example [N] and its weight [N] (None: all 1).
 

@@ -104,13 +104,23 @@ def trace_forward(network: Network, batch: int, training: bool = False) -> Trace
 def output_value(traced: Traced, reference: str) -> Value:
     """Return the value of a reference to an output of a node."""
     name, _, number = reference.rpartition(":")
-    return traced.forward.outputs[name][int(number)] if name else traced.forward.outputs[reference][0]
+    return (
+        traced.forward.outputs[name][int(number)] if name else traced.forward.outputs[reference][0]
+    )
 
 
 def name_outputs(traced: Traced) -> None:
-    """Name the outputs of the network as outputs of the program."""
+    """Name the outputs of the network as outputs of the program.
+
+    Raises:
+        ShapeError: an output is an input, whose name stands for the column.
+    """
     names = traced.network.outputs
     for name in names:
+        if name in traced.program.inputs:
+            raise ShapeError(
+                f"outputs: {name!r} is an input of the network; put an Identity() behind it and name that"
+            )
         traced.program.output(name, output_value(traced, name))
     if len(names) == 1:
         traced.program.output("output", output_value(traced, names[0]))
@@ -165,11 +175,13 @@ def trace_loss(
     sample_weight: bool = False,
     metrics: Mapping[str, Metric] | None = None,
     totals: bool = False,
+    flat: bool = True,
 ) -> tuple[Traced, Value, Value | None]:
     """Record forward pass, losses, metrics and outputs.
 
     Returns what has been traced, the loss of the examples with the penalties of layers, and the penalty of
-    attributes (l1, l2), which is no part of it: its gradient is taken with respect to the flat buffers.
+    attributes (l1, l2), which is no part of it: where `flat`, its gradient must be taken with respect to the flat
+    buffers, which is one pass over each, else with respect to the parameters.
     """
     traced = trace_forward(network, batch, training)
     build, program = traced.build, traced.program
@@ -183,7 +195,9 @@ def trace_loss(
             targets[o.column] = program.input(o.column, (batch, *o.target.shape), o.target.dtype)
         output, target = output_value(traced, o.output), targets[o.column]
         with program.scope(f"loss/{o.output}"):
-            terms, present = o.loss.terms(build, output, target, **_loss_parameters(traced, o, output, target))
+            terms, present = o.loss.terms(
+                build, output, target, **_loss_parameters(traced, o, output, target)
+            )
             value = reduce_terms(build, terms, present, weights)
         parts[f"loss.{o.output}"] = value
         total = _plus(total, value if o.weight == 1 else value * o.weight)
@@ -197,7 +211,7 @@ def trace_loss(
     for p in build.penalties:
         penalty = _plus(penalty, p)
     data = _plus(total, penalty) if penalty is not None else total
-    attributes = _penalty(traced)
+    attributes = _penalty(traced, flat)
     whole = data if attributes is None else data + attributes
     if attributes is not None:
         penalty = _plus(penalty, attributes)
@@ -213,7 +227,9 @@ def trace_loss(
     return traced, data, attributes
 
 
-def trace_evaluation(network: Network, batch: int, objectives: Sequence[Objective], **options: Any) -> Traced:
+def trace_evaluation(
+    network: Network, batch: int, objectives: Sequence[Objective], **options: Any
+) -> Traced:
     """Return the program that gives losses, metrics and outputs and changes nothing but running sums."""
     return trace_loss(network, batch, objectives, training=False, **options)[0]
 
@@ -232,7 +248,9 @@ def trace_training(
     program, forward = traced.program, traced.forward
     groups = [g for g in traced.layout.groups if g.is_trained]
     if not groups:
-        raise ShapeError("training_step: every parameter is frozen, there is nothing to train; unfreeze some")
+        raise ShapeError(
+            "training_step: every parameter is frozen, there is nothing to train; unfreeze some"
+        )
     views = [forward.own(slot.name) for g in groups for slot in g.slots]
     flats = [program.state[g.state] for g in groups]
     found = iter(gradients(program, loss, views))
@@ -240,7 +258,9 @@ def trace_training(
         joined = [g.join(program, [next(found) for _ in g.slots]) for g in groups]
     if penalty is not None:
         extra = gradients(program, penalty, flats)
-        joined = [a if g.treatment.l1 == g.treatment.l2 == 0 else a + b for g, a, b in zip(groups, joined, extra, strict=True)]
+        for k, g in enumerate(groups):
+            if g.treatment.l1 or g.treatment.l2:
+                joined[k] = joined[k] + extra[k]
     with program.scope("clip"):
         joined = _clipped(traced, joined, clip or Clip())
     with program.scope("optimiser"):
@@ -253,7 +273,9 @@ def trace_training(
     return traced
 
 
-def _loss_parameters(traced: Traced, o: Objective, output: Value, target: Value) -> dict[str, Value]:
+def _loss_parameters(
+    traced: Traced, o: Objective, output: Value, target: Value
+) -> dict[str, Value]:
     values = {}
     trained: list[tuple[str, Shape]] = []
     for name, parameter in o.loss.parameters(output.spec, target.spec).items():
@@ -264,7 +286,11 @@ def _loss_parameters(traced: Traced, o: Objective, output: Value, target: Value)
         else:
             values[name] = traced.program.persistent(full, parameter.shape, traced.network.dtype)
     if trained:
-        own = group(f"parameters.loss.{o.output}", Treatment(), [(f"loss.{o.output}.{n}", s) for n, s in trained])
+        own = group(
+            f"parameters.loss.{o.output}",
+            Treatment(),
+            [(f"loss.{o.output}.{n}", s) for n, s in trained],
+        )
         added = Layout((own,), {}).declare(traced.program, traced.network.dtype)
         traced.layout = Layout((*traced.layout.groups, own), traced.layout.statistics)
         known, before = added.__getitem__, traced.forward.own
@@ -273,16 +299,23 @@ def _loss_parameters(traced: Traced, o: Objective, output: Value, target: Value)
     return values
 
 
-def _penalty(traced: Traced) -> Value | None:
+def _penalty(traced: Traced, flat: bool) -> Value | None:
     total: Value | None = None
     for g in traced.layout.groups:
         if g.treatment.frozen:
             continue  # a constant
-        flat = traced.program.state[g.state]
+        values = (
+            [traced.program.state[g.state]]
+            if flat
+            else [traced.forward.own(s.name) for s in g.slots]
+        )
         with traced.program.scope("penalty"):
-            for regulariser, factor in ((L1Regulariser, g.treatment.l1), (L2Regulariser, g.treatment.l2)):
-                if factor:
-                    total = _plus(total, regulariser(factor).penalty(traced.build, flat))
+            for regulariser, factor in (
+                (L1Regulariser, g.treatment.l1),
+                (L2Regulariser, g.treatment.l2),
+            ):
+                for value in values if factor else ():
+                    total = _plus(total, regulariser(factor).penalty(traced.build, value))
     return total
 
 
@@ -296,7 +329,9 @@ def _clipped(traced: Traced, joined: list[Value], clip: Clip) -> list[Value]:
     return joined
 
 
-def _optimise(traced: Traced, optimiser: Optimiser, groups: Sequence[Group], joined: Sequence[Value]) -> list[Value]:
+def _optimise(
+    traced: Traced, optimiser: Optimiser, groups: Sequence[Group], joined: Sequence[Value]
+) -> list[Value]:
     """Record the optimiser: one pass over its scalars, one over each group; return the groups' new content."""
     program, dtype = traced.program, traced.network.dtype
     t = trace(optimiser)
@@ -367,7 +402,9 @@ def correct(build: Build, output: Value, target: Value) -> Value:
     guess = reduce_axes(build.program, "argmax", output, 1)
     if target.shape == output.shape:
         target = reduce_axes(build.program, "argmax", target, 1)
-    right = m.equal(guess, reshape_to(build.program, convert(build.program, target, "int32"), guess.shape))
+    right = m.equal(
+        guess, reshape_to(build.program, convert(build.program, target, "int32"), guess.shape)
+    )
     return reduce_axes(build.program, "sum", convert(build.program, right, "float64"), None)
 
 

@@ -81,7 +81,8 @@ template <class T> static void multiply_columns(const Columns<T>& c, const T* we
 }
 
 // One plane of dx from the columns of its channel and image.
-template <class T> static void sum_plane(const Columns<T>& c, const T* columns, int64_t tap_pitch, int64_t term, T* dx) {
+template <class T> static void sum_plane(const Columns<T>& c, const T* columns, int64_t tap_pitch, int64_t term,
+                                         T* dx) {
   constexpr int L = LANES<T>;
   const ConvolutionShape& s = c.s;
   for (int64_t y = 0; y < s.height; y++) {

@@ -82,7 +82,10 @@ template <class T> CORTEX_INLINE Cells<T> load_cells(const Pool& p, const T* row
 template <class T> static void store_index(void* index, int64_t bytes, int64_t at, IntVec<T> v, int64_t count) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(T) == 4)
-    if (bytes == 1) return _mm512_mask_cvtepi32_storeu_epi8((char*)index + at, (__mmask16)((1u << count) - 1), (__m512i)v);
+    if (bytes == 1) {
+      _mm512_mask_cvtepi32_storeu_epi8((char*)index + at, (__mmask16)((1u << count) - 1), (__m512i)v);
+      return;
+    }
 #endif
   if (bytes == 1)
     for (int64_t i = 0; i < count; i++) ((uint8_t*)index)[at + i] = uint8_t(v[i]);

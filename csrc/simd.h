@@ -92,7 +92,7 @@ template <class T> CORTEX_INLINE void store_part(T* p, Vec<T> v, int64_t count) 
 }
 
 template <class T> CORTEX_INLINE Vec<T> select(IntVec<T> mask, Vec<T> yes, Vec<T> no) { return mask ? yes : no; }
-// b where b > a, or where a is not a number; so a NaN in b propagates only when it comes second: see callers.
+// b unless a > b: a NaN in b stays, one in a is lost. minimum alike.
 template <class T> CORTEX_INLINE Vec<T> maximum(Vec<T> a, Vec<T> b) { return a > b ? a : b; }
 template <class T> CORTEX_INLINE Vec<T> minimum(Vec<T> a, Vec<T> b) { return a < b ? a : b; }
 
@@ -123,7 +123,9 @@ template <class T> CORTEX_INLINE Vec<T> odd_lanes(Vec<T> a, Vec<T> b) { return o
 template <class T, int FROM, int... I> CORTEX_INLINE Vec<T> interleave(Vec<T> a, Vec<T> b, Lanes<I...>) {
   return __builtin_shufflevector(a, b, (FROM + I / 2 + I % 2 * LANES<T>)...);
 }
-template <class T> CORTEX_INLINE Vec<T> interleave_lower(Vec<T> a, Vec<T> b) { return interleave<T, 0>(a, b, AllLanes<T>()); }
+template <class T> CORTEX_INLINE Vec<T> interleave_lower(Vec<T> a, Vec<T> b) {
+  return interleave<T, 0>(a, b, AllLanes<T>());
+}
 template <class T> CORTEX_INLINE Vec<T> interleave_upper(Vec<T> a, Vec<T> b) {
   return interleave<T, LANES<T> / 2>(a, b, AllLanes<T>());
 }

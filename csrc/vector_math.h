@@ -12,8 +12,13 @@
 // the reductions are those of every book: Muller, Elementary functions, chapters 9 to 11. A lane's result depends on
 // this lane alone, so results do not depend on where a range is cut.
 //
-// sin and cos of |x| > SIN_LIMIT, pow of f64, and pow of f32 outside a > 0 ask the C library, lane by lane.
+// sin, cos and pow of float are computed in double. sin and cos of |x| > SIN_LIMIT, pow of double, and pow of float
+// where a is not positive and finite ask the C library, lane by lane.
 #pragma once
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 #include "simd.h"
 
 namespace cortex::CORTEX_ISA {
@@ -32,9 +37,6 @@ template <> struct Real<float> {
                                   0.00836663169733125463f, 0.00139465445694454965f};
   // (2 artanh(s) / s - 2) / s^2 in s^2, |s| <= (sqrt 2 - 1) / (sqrt 2 + 1)
   static constexpr float LOG[] = {0.66666776695480186f, 0.399774976378498341f, 0.298730272264587266f};
-  // (sin(r) / r - 1) / r^2 and (cos(r) - 1 + r^2 / 2) / r^4 in r^2, |r| <= pi / 4
-  static constexpr float SIN[] = {-0.166666549145148554f, 0.00833217611951680949f, -0.000195170070313469392f};
-  static constexpr float COS[] = {0.0416666468100198937f, -0.0013887364598952467f, 0.0000244381020203664815f};
   // erf(x) / x in x^2, |x| <= 1; e^(x^2) erfc(x) in x - 2, 1 <= x <= ERF_ONE, where erf rounds to 1
   static constexpr float ERF[] = {1.12837916572682327f,   -0.376126258249200309f, 0.112835851549768072f,
                                   -0.026853812190997363f, 0.00518832818641886202f, -0.000801019826243654793f,
@@ -51,7 +53,7 @@ template <> struct Real<double> {
   static constexpr uint64_t ONE = 0x3FF0000000000000, ROOT_HALF = 0x3FE6A09E667F3BCD, SIGN = 0x8000000000000000;
   static constexpr double LARGEST = 1.7976931348623157e308, SMALLEST = 2.2250738585072014e-308;
   static constexpr double EXP_LOW = -746, EXP_HIGH = 710, EXPM1_LOW = -40;
-  static constexpr double LN2_HIGH = 0x1.62e42feep-1, LN2_LOW = 0x1.a39ef35793c76p-33;
+  static constexpr double LN2_HIGH = 0x1.62e42fefp-1, LN2_LOW = 0x1.473de6af278edp-34;
   static constexpr double EXP[] = {0.500000000000000554,   0.166666666666666861,   0.0416666666665734422,
                                    0.00833333333331450351, 0.00138888889324882152, 0.000198412699032895542,
                                    0.0000248015042738570812, 2.75572276745594876e-6, 2.76264072013575591e-7,
@@ -59,10 +61,6 @@ template <> struct Real<double> {
   static constexpr double LOG[] = {0.666666666666673481, 0.399999999994115309, 0.285714287431792481,
                                    0.222221984835744667, 0.181835693823864332, 0.153139116602495672,
                                    0.147974294102618786};
-  static constexpr double SIN[] = {-0.166666666666666319, 0.00833333333332238373,  -0.000198412698297801461,
-                                   2.75573136813250021e-6, -2.50507563275329761e-8, 1.58966855583787557e-10};
-  static constexpr double COS[] = {0.0416666666666665992,    -0.00138888888888740768, 0.0000248015872894498999,
-                                   -2.75573143423059282e-7, 2.08757218261111513e-9,  -1.13595689373189219e-11};
   static constexpr double ERF[] = {1.12837916709551257,      -0.376126389031837476,  0.112837916709548575,
                                    -0.0268661706450729052,   0.00522397762478096489, -0.000854832697874770197,
                                    0.000120553310370939645,  -0.0000149255935114018662, 1.64609728868298446e-6,
@@ -80,7 +78,13 @@ template <> struct Real<double> {
 
 // Adding and subtracting it rounds to the nearest integer, which meanwhile stands in the low bits.
 template <class T> constexpr T ROUNDER = T(3) * T(int64_t(1) << (Real<T>::MANTISSA - 1));
-constexpr double SIN_LIMIT = 1 << 20;  // the quarter turns below have 20 bits, and pi / 2 is cut to match
+constexpr double SIN_LIMIT = 1 << 20;
+
+// (sin(r) / r - 1) / r^2 and (cos(r) - 1 + r^2 / 2) / r^4 in r^2, |r| <= pi / 4
+constexpr double SIN[] = {-0.166666666666666319,   0.00833333333332238373, -0.000198412698297801461,
+                          2.75573136813250021e-6, -2.50507563275329761e-8, 1.58966855583787557e-10};
+constexpr double COS[] = {0.0416666666666665992,   -0.00138888888888740768, 0.0000248015872894498999,
+                          -2.75573143423059282e-7, 2.08757218261111513e-9,  -1.13595689373189219e-11};
 
 template <class T> struct BitTypes {
   typedef typename Real<T>::Bits vector __attribute__((vector_size(VECTOR_BYTES)));
@@ -113,7 +117,7 @@ template <class T> CORTEX_INLINE Vec<T> with_sign(Vec<T> size, Vec<T> sign) {
   return (Vec<T>)(bits<T>(size) | (bits<T>(sign) & Real<T>::SIGN));
 }
 
-// Comparisons keep a NaN in x.
+// Intrinsics below have a mask of ones, because GCC 12 warns about the plain ones. Comparisons keep a NaN in x.
 template <class T> CORTEX_INLINE Vec<T> at_least(Vec<T> x, T low) { return x < low ? broadcast(low) : x; }
 template <class T> CORTEX_INLINE Vec<T> at_most(Vec<T> x, T high) { return x > high ? broadcast(high) : x; }
 
@@ -125,8 +129,8 @@ template <class T> CORTEX_INLINE Vec<T> power_of_two(Vec<T> n) {
 // x 2^n; in two steps, because 2^n alone may leave the range where the product does not.
 template <class T> CORTEX_INLINE Vec<T> scale_by_power(Vec<T> x, Vec<T> n) {
 #if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4) return _mm512_scalef_ps(x, n);
-  else return _mm512_scalef_pd(x, n);
+  if constexpr (sizeof(T) == 4) return _mm512_maskz_scalef_ps(0xFFFF, x, n);
+  else return _mm512_maskz_scalef_pd(0xFF, x, n);
 #else
   const Vec<T> half = (n * T(0.5) + ROUNDER<T>) - ROUNDER<T>;
   return x * power_of_two<T>(half) * power_of_two<T>(n - half);
@@ -195,11 +199,14 @@ template <class T> CORTEX_INLINE Vec<T> erf_of(Vec<T> x) {
 
 template <class T> CORTEX_INLINE Vec<T> sqrt_of(Vec<T> x) {
 #if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4) return _mm512_sqrt_ps(x);
-  else return _mm512_sqrt_pd(x);
+  if constexpr (sizeof(T) == 4) return _mm512_maskz_sqrt_ps(0xFFFF, x);
+  else return _mm512_maskz_sqrt_pd(0xFF, x);
 #elif defined(__AVX2__)
   if constexpr (sizeof(T) == 4) return _mm256_sqrt_ps(x);
   else return _mm256_sqrt_pd(x);
+#elif defined(__SSE2__)
+  if constexpr (sizeof(T) == 4) return _mm_sqrt_ps(x);
+  else return _mm_sqrt_pd(x);
 #else
   Vec<T> y;
   for (int i = 0; i < LANES<T>; i++) y[i] = sizeof(T) == 4 ? __builtin_sqrtf(float(x[i])) : __builtin_sqrt(x[i]);
@@ -209,8 +216,8 @@ template <class T> CORTEX_INLINE Vec<T> sqrt_of(Vec<T> x) {
 
 template <class T> CORTEX_INLINE Vec<T> floor_of(Vec<T> x) {
 #if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4) return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-  else return _mm512_roundscale_pd(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+  if constexpr (sizeof(T) == 4) return _mm512_maskz_roundscale_ps(0xFFFF, x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+  else return _mm512_maskz_roundscale_pd(0xFF, x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
 #elif defined(__AVX2__)
   if constexpr (sizeof(T) == 4) return _mm256_floor_ps(x);
   else return _mm256_floor_pd(x);
@@ -228,39 +235,83 @@ template <class T> CORTEX_INLINE Vec<T> sign_of(Vec<T> x) {
 template <class T> CORTEX_INLINE Vec<T> maximum_of(Vec<T> a, Vec<T> b) { return (a > b) | (a != a) ? a : b; }
 template <class T> CORTEX_INLINE Vec<T> minimum_of(Vec<T> a, Vec<T> b) { return (a < b) | (a != a) ? a : b; }
 
-// Half the lanes of floats as doubles, and back.
+// Half HALF (0 or 1) of the lanes of floats as doubles, and two halves back.
 typedef float HalfFloats __attribute__((vector_size(VECTOR_BYTES / 2)));
-template <int FIRST, int... I> CORTEX_INLINE Vec<double> widen(Vec<float> x, Lanes<I...>) {
-  return __builtin_convertvector(__builtin_shufflevector(x, x, (FIRST + I)...), Vec<double>);
+template <int HALF, int... I> CORTEX_INLINE Vec<double> widen_lanes(Vec<float> x, Lanes<I...>) {
+  return __builtin_convertvector(__builtin_shufflevector(x, x, (HALF * LANES<double> + I)...), Vec<double>);
 }
-template <int... I> CORTEX_INLINE Vec<float> join(HalfFloats a, HalfFloats b, Lanes<I...>) {
-  return __builtin_shufflevector(a, b, I...);
+template <int HALF> CORTEX_INLINE Vec<double> widen(Vec<float> x) { return widen_lanes<HALF>(x, AllLanes<double>()); }
+template <int... I> CORTEX_INLINE Vec<float> narrow_lanes(Vec<double> a, Vec<double> b, Lanes<I...>) {
+  return __builtin_shufflevector(__builtin_convertvector(a, HalfFloats), __builtin_convertvector(b, HalfFloats), I...);
 }
-template <class F> CORTEX_INLINE Vec<float> in_double(Vec<float> x, F f) {
-  constexpr int HALF = LANES<double>;
-  const Vec<double> low = f(widen<0>(x, AllLanes<double>())), high = f(widen<HALF>(x, AllLanes<double>()));
-  return join(__builtin_convertvector(low, HalfFloats), __builtin_convertvector(high, HalfFloats), AllLanes<float>());
+CORTEX_INLINE Vec<float> narrow(Vec<double> a, Vec<double> b) { return narrow_lanes(a, b, AllLanes<float>()); }
+
+// The sine of x + quarters * pi / 2: x less the nearest quarter turn, then one of two polynomials. pi / 2 is cut into
+// parts of 33, 33 and 53 bits, so that up to 2^20 quarters of it are exact.
+CORTEX_INLINE Vec<double> sine(Vec<double> x, int quarters) {
+  const Vec<double> turned = x * 0.63661977236758134308 + ROUNDER<double>, n = turned - ROUNDER<double>;
+  const Vec<double> r = ((x - n * 0x1.921fb544p+0) - n * 0x1.0b4611a6p-34) - n * 0x1.3198a2e037073p-69, z = r * r;
+  const Vec<double> near_zero = magnitude<double>(r) < 1e-10 ? r : r + r * (z * polynomial<double>(z, SIN));
+  const Vec<double> near_one = 1.0 - (0.5 * z - z * z * polynomial<double>(z, COS));
+  const BitVec<double> quadrant = bits<double>(turned) + uint64_t(quarters);
+  const Vec<double> size = (quadrant & 1) != 0 ? near_one : near_zero;
+  Vec<double> y = (Vec<double>)(bits<double>(size) ^ ((quadrant & 2) << 62));
+  const IntVec<double> far = magnitude<double>(x) > SIN_LIMIT;
+  if (__builtin_expect(any<double>(far), 0))
+    for (int i = 0; i < LANES<double>; i++)
+      if (far[i]) y[i] = quarters ? __builtin_cos(x[i]) : __builtin_sin(x[i]);
+  return y;
 }
 
-// x less its quarter turns; pi / 2 in three parts of 33, 33 and 53 bits.
-CORTEX_INLINE Vec<double> less_quarters(Vec<double> x) {
-  const Vec<double> n = (x * 0.63661977236758134308 + ROUNDER<double>) - ROUNDER<double>;
-  return ((x - n * 0x1.921fb544p+0) - n * 0x1.0b4611a6p-34) - n * 0x1.3198a2e037073p-69;
-}
-CORTEX_INLINE Vec<float> less_quarters(Vec<float> x) {
-  return in_double(x, [](Vec<double> half) CORTEX_LAMBDA { return less_quarters(half); });
+// Floats in double, where b ln a has bits to spare.
+CORTEX_INLINE Vec<double> widened_power(Vec<double> a, Vec<double> b) {
+  Vec<double> y = exp_of<double>(b * log_of<double>(a));
+  const IntVec<double> easy = (a > 0.0) & (a <= Real<double>::LARGEST) & (magnitude<double>(b) <= Real<double>::LARGEST);
+  if (__builtin_expect(any<double>(~easy), 0))
+    for (int i = 0; i < LANES<double>; i++)
+      if (!easy[i]) y[i] = __builtin_pow(a[i], b[i]);
+  return y;
 }
 
-CORTEX_INLINE float library_sine(float x) { return __builtin_sinf(x); }
-CORTEX_INLINE double library_sine(double x) { return __builtin_sin(x); }
-CORTEX_INLINE float library_cosine(float x) { return __builtin_cosf(x); }
-CORTEX_INLINE double library_cosine(double x) { return __builtin_cos(x); }
-CORTEX_INLINE float library_power(float a, float b) { return __builtin_powf(a, b); }
-CORTEX_INLINE double library_power(double a, double b) { return __builtin_pow(a, b); }
-
-// The sine of x + QUARTERS quarter turns.
-template <class T, int QUARTERS> CORTEX_INLINE Vec<T> sine_of(Vec<T> x) {
-  return x;
+#define CORTEX_UNARY(name)                                              \
+  CORTEX_INLINE Vec<float> name(Vec<float> x) { return name##_of<float>(x); } \
+  CORTEX_INLINE Vec<double> name(Vec<double> x) { return name##_of<double>(x); }
+#define CORTEX_BINARY(name)                                                                     \
+  CORTEX_INLINE Vec<float> name(Vec<float> a, Vec<float> b) { return name##_of<float>(a, b); } \
+  CORTEX_INLINE Vec<double> name(Vec<double> a, Vec<double> b) { return name##_of<double>(a, b); }
+CORTEX_UNARY(exp)
+CORTEX_UNARY(expm1)
+CORTEX_UNARY(log)
+CORTEX_UNARY(log1p)
+CORTEX_UNARY(tanh)
+CORTEX_UNARY(logistic)
+CORTEX_UNARY(erf)
+CORTEX_UNARY(sqrt)
+CORTEX_UNARY(floor)
+CORTEX_UNARY(sign)
+CORTEX_BINARY(maximum)
+CORTEX_BINARY(minimum)
+#undef CORTEX_UNARY
+#undef CORTEX_BINARY
+CORTEX_INLINE Vec<float> abs(Vec<float> x) { return magnitude<float>(x); }
+CORTEX_INLINE Vec<double> abs(Vec<double> x) { return magnitude<double>(x); }
+CORTEX_INLINE Vec<float> select(IntVec<float> mask, Vec<float> yes, Vec<float> no) { return mask ? yes : no; }
+CORTEX_INLINE Vec<double> select(IntVec<double> mask, Vec<double> yes, Vec<double> no) { return mask ? yes : no; }
+CORTEX_INLINE Vec<double> sin(Vec<double> x) { return sine(x, 0); }
+CORTEX_INLINE Vec<double> cos(Vec<double> x) { return sine(x, 1); }
+CORTEX_INLINE Vec<float> sin(Vec<float> x) {
+  return narrow(sine(widen<0>(x), 0), sine(widen<1>(x), 0));
+}
+CORTEX_INLINE Vec<float> cos(Vec<float> x) {
+  return narrow(sine(widen<0>(x), 1), sine(widen<1>(x), 1));
+}
+CORTEX_INLINE Vec<float> power(Vec<float> a, Vec<float> b) {
+  return narrow(widened_power(widen<0>(a), widen<0>(b)), widened_power(widen<1>(a), widen<1>(b)));
+}
+CORTEX_INLINE Vec<double> power(Vec<double> a, Vec<double> b) {
+  Vec<double> y;
+  for (int i = 0; i < LANES<double>; i++) y[i] = __builtin_pow(a[i], b[i]);
+  return y;
 }
 
 }  // namespace cortex::CORTEX_ISA

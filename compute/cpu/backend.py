@@ -64,7 +64,7 @@ class CpuExecutable:
 
     def _build(self, instructions: Sequence[Instruction]) -> Any:
         module = native()
-        executor = module.Executor() if module is not None else Interpreter()
+        executor: Any = module.Executor() if module is not None else Interpreter()
         for i in instructions:
             if i.kind == "python":
                 executor.add_python(_bound(i))
@@ -106,7 +106,7 @@ def array_at(operand: Operand) -> np.ndarray:
     if spec.size == 0:
         return np.zeros(spec.shape, spec.dtype)
     raw = (ctypes.c_uint8 * spec.bytes).from_address(operand.place.address)
-    return np.frombuffer(raw, spec.dtype).reshape(spec.shape)
+    return np.frombuffer(memoryview(raw), np.dtype(spec.dtype)).reshape(spec.shape)
 
 
 def _bound(instruction: Instruction) -> Callable[[], None]:

@@ -109,7 +109,7 @@ def assign(low: Lowering) -> Arena:
     intervals = {r: Interval(r.bytes, r.first, r.last) for r in roots}
     offsets, size = plan(intervals)
     for root, offset in offsets.items():
-        root.address = offset  # type: ignore[attr-defined]
+        root.address = offset
     return Arena(size, sum(round_up(r.bytes) for r in roots), list(roots))
 
 

@@ -22,12 +22,12 @@ from .window import Window
 
 PRIMITIVES = (
     Map, Reduce, MatMul, Convolution, ConvolutionInputGradient, ConvolutionKernelGradient, Pool, PoolGradient,
-    Gather, ScatterAdd, Reshape, Transpose, Slice, Pad, Concatenate, Random, Scan,
+    Gather, ScatterAdd, Reshape, Transpose, Slice, Pad, Concatenate, Random,
 )  # fmt: skip
 
 COMPOSITES = (
     Softmax, LogSoftmax, SoftmaxCrossEntropy, BatchNormalisation, Normalisation, LayerNormalisation, RmsNormalisation,
-    LocalResponseNormalisation, Dropout, Linear, BiasedConvolution, Embedding, StopGradient,
+    LocalResponseNormalisation, Dropout, Linear, BiasedConvolution, Embedding, StopGradient, Scan,
 )  # fmt: skip
 
 __all__ = [

@@ -56,8 +56,9 @@ class Embedding(Op):
         if self.padding_index is None:
             return rows
         column = reshape_to(build, index, (*index.shape, 1))
-        return build.map(
+        kept: Value = build.map(
             lambda i, y: m.where(m.equal(i, self.padding_index), 0, y),
             *(column, rows),
             dtype=rows.dtype,
         )
+        return kept

@@ -121,10 +121,12 @@ def _rows(build: Program, x: Value) -> Value:
 def _biased(build: Program, y: Value, b: Value, activation: Expression | None) -> Value:
     if activation is None:
         return y + b
-    return build.map(lambda y, b: substitute(activation, [y + b]), y, b)
+    result: Value = build.map(lambda y, b: substitute(activation, [y + b]), y, b)
+    return result
 
 
 def _sloped(build: Program, c: Value, z: Value, activation: Expression) -> Value:
     """Return the cotangent before the activation."""
     slope = derivative(activation, 0)
-    return build.map(lambda c, z: c * substitute(slope, [z]), c, z)
+    sloped: Value = build.map(lambda c, z: c * substitute(slope, [z]), c, z)
+    return sloped

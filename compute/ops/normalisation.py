@@ -206,7 +206,8 @@ class RmsNormalisation(Op):
         return dx, _sum(build, c * z, _others(self.axes, x))
 
     def _inverse(self, build: Program, x: Value) -> Value:
-        return 1 / m.sqrt(mean(build, x * x, self.axes, keep=True) + self.epsilon)
+        inverse: Value = 1 / m.sqrt(mean(build, x * x, self.axes, keep=True) + self.epsilon)
+        return inverse
 
 
 def _check(operation: str, axes: Sequence[int], epsilon: float, x: Spec) -> tuple[int, ...]:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import ShapeError
-from ..program import Op, Program, Value
+from ..program import Op, Program, Value, inline
 from ..spec import Spec
+from .movement import Concatenate, Slice
+from .reduce import reshape_to
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +37,8 @@ class Scan(Op):
         """Carries keep their spec; results gain the leading axis."""
         expected = [v.spec for v in self.body.inputs.values()]
         last = self.carries + self.sequences
+        if self.length < 1:
+            raise ShapeError(f"Scan: expected a length of at least 1, given {self.length}")
         given = [
             Spec(s.shape[1:], s.dtype) if self.carries <= i < last and s.rank else s
             for i, s in enumerate(inputs)
@@ -56,6 +60,21 @@ class Scan(Op):
             for s in (*out[self.carries :], *expected[: self.carries])
         ]
         return (*out[: self.carries], *stacked)
+
+    def decompose(self, build: Program, *inputs: Value) -> tuple[Value, ...]:
+        """The body, once per position: what a backend without loops runs."""
+        n, last = self.carries, self.carries + self.sequences
+        carries, constants = list(inputs[:n]), inputs[last:]
+        rows: list[list[Value]] = [[] for _ in range(self.results + n)]
+        for t in reversed(range(self.length)) if self.reverse else range(self.length):
+            elements = [_position(build, v, t) for v in inputs[n:last]]
+            before = carries
+            out = inline(build, self.body, [*carries, *elements, *constants])
+            carries = list(out[:n])
+            for row, value in zip(rows, (*out[n:], *before), strict=True):
+                row.append(reshape_to(build, value, (1, *value.shape)))
+        stacked = [build.apply(Concatenate(0), *(row[::-1] if self.reverse else row)) for row in rows]
+        return (*carries, *stacked)
 
     def gradient(
         self,
@@ -100,10 +119,14 @@ class Scan(Op):
         return gradients
 
 
+def _position(build: Program, value: Value, t: int) -> Value:
+    start, stop = (t, *(0 for _ in value.shape[1:])), (t + 1, *value.shape[1:])
+    return reshape_to(build, build.apply(Slice(start, stop), value), value.shape[1:])
+
+
 def _pulled_back(scan: Scan) -> tuple[Program, list[int]]:
     """Return the body of the backward scan and, for each of its outputs, the input of `scan` that it belongs to."""
     from ..autodiff import pull_back
-    from ..program import Value as _Value
     from .map import filled
 
     n, m = scan.carries, scan.sequences
@@ -118,20 +141,14 @@ def _pulled_back(scan: Scan) -> tuple[Program, list[int]]:
         k: new.input(f"d_result{k}", v.shape, v.dtype)
         for k, v in enumerate(old_out) if k >= n and v.spec.is_float
     }  # fmt: skip
-    place = {v: new.input(f"in{i}", v.shape, v.dtype) for i, v in enumerate(old_in)}
-    for value, data in scan.body.constants.items():
-        place[value] = new.constant(data)
-    start = len(new.steps)
-    for step in scan.body.steps:
-        result = new.apply(step.op, *(place[v] for v in step.inputs))
-        results: tuple[_Value, ...] = result if isinstance(result, tuple) else (result,)
-        place.update(zip(step.outputs, results, strict=True))
+    inputs = [new.input(f"in{i}", v.shape, v.dtype) for i, v in enumerate(old_in)]
+    outputs = inline(new, scan.body, inputs)
     seeds: dict[Value, Value] = {}
     for k, c in {**d_carry, **d_out}.items():
-        target = place[old_out[k]]
+        target = outputs[k]
         seeds[target] = seeds[target] + c if target in seeds else c
-    wrt = [place[old_in[i]] for i in floats]
-    gradients = dict(zip(floats, pull_back(new, seeds, wrt, start), strict=True))
+    wrt = [inputs[i] for i in floats]
+    gradients = dict(zip(floats, pull_back(new, seeds, wrt, 0), strict=True))
 
     def zero(i: int) -> Value:
         found = gradients[i]

@@ -143,12 +143,13 @@ class SoftmaxCrossEntropy(Op):
         numbers = np.arange(classes, dtype=np.int32).reshape(-1, *[1] * (x.spec.rank - axis - 1))
         labels = reshape_to(build, target, reduced_shape(x.shape, (axis,), True))
         low = s / classes
-        return build.map(
+        q: Value = build.map(
             lambda label, n: m.where(m.equal(label, n), 1 - s + low, low),
             labels,
             build.constant(numbers),
             dtype=x.dtype,
         )
+        return q
 
 
 def _same(operation: str, axis: int, x: Spec) -> Spec:
@@ -161,9 +162,10 @@ def _same(operation: str, axis: int, x: Spec) -> Spec:
 
 def _masked(build: Program, labels: Value, terms: Value, classes: int) -> Value:
     """Return terms, 0 where the label is missing and NaN where there is no such class."""
-    return build.map(
+    masked: Value = build.map(
         lambda label, t: m.where(label < 0, 0, m.where(label < classes, t, float("nan"))),
         labels,
         terms,
         dtype=terms.dtype,
     )
+    return masked

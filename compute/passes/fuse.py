@@ -94,7 +94,7 @@ def _worthwhile(step: Step, users: Sequence[Step]) -> bool:
     if not step.inputs or len(users) == 1:
         return True
     op = step.op
-    work = sum(cost(e) for e in op.expressions)  # type: ignore[attr-defined]
+    work = sum(cost(e) for e in op.expressions) if isinstance(op, Map) else 0
     whole = step.outputs[0].spec.bytes
     for user in users:
         extra = sum(v.spec.bytes for v in step.inputs if v not in user.inputs)

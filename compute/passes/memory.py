@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
@@ -17,14 +20,14 @@ class Interval:
     last: int
 
 
-def plan(intervals: Mapping[Hashable, Interval]) -> tuple[dict[Hashable, int], int]:
+def plan(intervals: Mapping[Key, Interval]) -> tuple[dict[Key, int], int]:
     """Return an offset for each interval, so that those alive together do not overlap, and the size of the arena.
 
     The larger go first, each to the lowest gap that holds it: within a few percent of the lower bound (the largest
     sum alive at one step) for training steps, in time quadratic in the number of intervals.
     """
     placed: list[tuple[int, int, Interval]] = []
-    offsets: dict[Hashable, int] = {}
+    offsets: dict[Key, int] = {}
     size = 0
     for key, item in sorted(intervals.items(), key=lambda kv: (-kv[1].bytes, kv[1].first)):
         need = round_up(item.bytes)
@@ -47,7 +50,7 @@ def round_up(count: int) -> int:
     return max(ALIGNMENT, -(-count // ALIGNMENT) * ALIGNMENT)
 
 
-def lower_bound(intervals: Mapping[Hashable, Interval]) -> int:
+def lower_bound(intervals: Mapping[Key, Interval]) -> int:
     """Return the largest number of bytes alive at one step; no plan can be smaller."""
     steps = range(max((i.last for i in intervals.values()), default=-1) + 1)
     return max(

@@ -9,7 +9,8 @@ the checks themselves, for a test file of one's own. `docs/verification.md` show
 | `golden_operations`, `golden/` | published and historical values |
 | `scanning` | `Scan` against the unrolled program |
 | `randomness` | Philox known answers, masks, moments |
-| `memory` | state, updates, views, aliasing, sharing |
+| `updates` | states whose update reads what it overwrites |
+| `memory` | state, views, aliasing, sharing by name |
 | `host` | writing and reading, and the messages of their errors |
 | `determinism` | bit-equal runs, whatever the number of threads |
 | `report` | exact bytes, a provider for each step |

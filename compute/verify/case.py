@@ -13,6 +13,7 @@ from ..backend import Backend
 from ..ops.reduce import reduce_axes
 from ..passes.decompose import decompose
 from ..program import Op, Program, Value
+from ..registry import get_backend
 from .check import Check, Mismatch
 from .compare import close, execute
 from .gradient import check_gradient
@@ -189,14 +190,12 @@ def _float32(case: Case) -> Callable[[Backend], None]:
     """float32 gradients against the float64 reference: differences would only measure rounding."""
 
     def check(backend: Backend) -> None:
-        from ..numpy_backend import NumpyBackend
-
         program, wrt = case.weighted("float32")
         arrays = case.draw(np.random.default_rng(0), "float32")
         inputs = {f"in{k}": a for k, a in enumerate(arrays)}
         got = execute(backend, program, inputs)
         wide = {n: a.astype(np.float64) if a.dtype.kind == "f" else a for n, a in inputs.items()}
-        wanted = execute(NumpyBackend(), case.weighted("float64")[0], wide)
+        wanted = execute(get_backend("numpy"), case.weighted("float64")[0], wide)
         for k in wrt:
             # a backward pass chains about three ops, so it is allowed three times their error
             close(

@@ -18,6 +18,7 @@ MODULES = (
     "golden_operations",
     "scanning",
     "randomness",
+    "updates",
     "memory",
     "host",
     "determinism",

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..ops import Window
 
-Array = np.ndarray
+Array = Any  # an array or what arithmetic on arrays gives
 Position = tuple[int, ...]
 
 
@@ -59,7 +59,7 @@ def _groups(groups: int, channels: int, kernels: int) -> Iterator[tuple[slice, s
 
 def convolution(window: Window, groups: int, x: Array, w: Array) -> Array:
     """Return y[n, o, t] = the sum over channels c and cells k of w[o, c, k] x[n, c, i(t, k)]."""
-    y = np.zeros((x.shape[0], w.shape[0], *extents(window, x.shape[2:])))
+    y: Array = np.zeros((x.shape[0], w.shape[0], *extents(window, x.shape[2:])))
     for c, o in _groups(groups, x.shape[1], w.shape[0]):
         for t, k, i in cells(window, x.shape[2:]):
             y[(slice(None), o, *t)] += x[(slice(None), c, *i)] @ w[(o, slice(None), *k)].T
@@ -70,7 +70,7 @@ def convolution_input_gradient(
     window: Window, groups: int, size: tuple[int, ...], dy: Array, w: Array
 ) -> Array:
     """Return dx[n, c, i] = the sum over kernels o and cells with i(t, k) = i of w[o, c, k] dy[n, o, t]."""
-    x = np.zeros((dy.shape[0], w.shape[1] * groups, *size))
+    x: Array = np.zeros((dy.shape[0], w.shape[1] * groups, *size))
     for c, o in _groups(groups, x.shape[1], w.shape[0]):
         for t, k, i in cells(window, size):
             x[(slice(None), c, *i)] += dy[(slice(None), o, *t)] @ w[(o, slice(None), *k)]
@@ -79,7 +79,7 @@ def convolution_input_gradient(
 
 def convolution_kernel_gradient(window: Window, groups: int, x: Array, dy: Array) -> Array:
     """Return dw[o, c, k] = the sum over examples n and positions t of dy[n, o, t] x[n, c, i(t, k)]."""
-    w = np.zeros((dy.shape[1], x.shape[1] // groups, *window.size))
+    w: Array = np.zeros((dy.shape[1], x.shape[1] // groups, *window.size))
     for c, o in _groups(groups, x.shape[1], w.shape[0]):
         for t, k, i in cells(window, x.shape[2:]):
             w[(o, slice(None), *k)] += dy[(slice(None), o, *t)].T @ x[(slice(None), c, *i)]
@@ -88,8 +88,8 @@ def convolution_kernel_gradient(window: Window, groups: int, x: Array, dy: Array
 
 def max_pool(window: Window, x: Array) -> tuple[Array, Array]:
     """Return the maximum of each window and its place in the window, row-major; the first of equals."""
-    y = np.full((*x.shape[:2], *extents(window, x.shape[2:])), -np.inf)
-    index = np.zeros(y.shape, np.int64)
+    y: Array = np.full((*x.shape[:2], *extents(window, x.shape[2:])), -np.inf)
+    index: Array = np.zeros(y.shape, np.int64)
     for t, k, i in cells(window, x.shape[2:]):
         value, at = x[(..., *i)], (..., *t)
         index[at] = np.where(value > y[at], np.ravel_multi_index(k, window.size), index[at])
@@ -99,7 +99,7 @@ def max_pool(window: Window, x: Array) -> tuple[Array, Array]:
 
 def average_pool(window: Window, count_padding: bool, x: Array) -> Array:
     """Return the sum of the real cells of each window over its `counts`."""
-    y = np.zeros((*x.shape[:2], *extents(window, x.shape[2:])))
+    y: Array = np.zeros((*x.shape[:2], *extents(window, x.shape[2:])))
     for t, _, i in cells(window, x.shape[2:]):
         y[(..., *t)] += x[(..., *i)]
     return y / counts(window, count_padding, x.shape[2:])
@@ -109,7 +109,7 @@ def average_pool_gradient(
     window: Window, count_padding: bool, size: tuple[int, ...], dy: Array
 ) -> Array:
     """Return the input gradient: each window shares its cotangent equally among its real cells."""
-    dx = np.zeros((*dy.shape[:2], *size))
+    dx: Array = np.zeros((*dy.shape[:2], *size))
     share = dy / counts(window, count_padding, size)
     for t, _, i in cells(window, size):
         dx[(..., *i)] += share[(..., *t)]
@@ -118,7 +118,7 @@ def average_pool_gradient(
 
 def max_pool_gradient(window: Window, size: tuple[int, ...], dy: Array, index: Array) -> Array:
     """Return the input gradient: each cotangent goes to the cell that its index names."""
-    dx = np.zeros((*dy.shape[:2], *size))
+    dx: Array = np.zeros((*dy.shape[:2], *size))
     for t, k, i in cells(window, size):
         hit = index[(..., *t)] == np.ravel_multi_index(k, window.size)
         dx[(..., *i)] += np.where(hit, dy[(..., *t)], 0)
@@ -127,7 +127,7 @@ def max_pool_gradient(window: Window, size: tuple[int, ...], dy: Array, index: A
 
 def counts(window: Window, count_padding: bool, size: tuple[int, ...]) -> Array:
     """Return by what each average is divided: cells inside the input or the padded input."""
-    total = np.zeros(extents(window, size))
+    total: Array = np.zeros(extents(window, size))
     for t in np.ndindex(total.shape):
         number = 1
         for a, n, k, s, (low, high) in zip(
@@ -142,7 +142,7 @@ def counts(window: Window, count_padding: bool, size: tuple[int, ...]) -> Array:
 
 def local_response(size: int, k: float, alpha: float, beta: float, x: Array) -> Array:
     """Return x / (k + alpha / n sum of x^2)^beta, channel by channel."""
-    y = np.empty(x.shape)
+    y: Array = np.empty(x.shape)
     for c in range(x.shape[1]):
         first = c - (size - 1) // 2
         seen = x[:, max(0, first) : first + size]
@@ -159,7 +159,7 @@ def softmax(x: Array, axis: int = -1) -> Array:
 def cross_entropy(x: Array, target: Array, smoothing: float = 0.0) -> Array:
     """Return -sum of q log softmax(x) over axis 1 of [N, K, ...], position by position."""
     classes = x.shape[1]
-    terms = np.zeros((x.shape[0], *x.shape[2:]))
+    terms: Array = np.zeros((x.shape[0], *x.shape[2:]))
     for at in np.ndindex(terms.shape):
         z = x[(at[0], slice(None), *at[1:])]
         log_p = z - z.max() - math.log(np.exp(z - z.max()).sum())

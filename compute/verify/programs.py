@@ -15,6 +15,7 @@ from ..backend import Backend
 from ..ops.random import random_state
 from ..ops.reduce import mean, reduce_axes, reshape_to
 from ..program import Program, Value
+from ..registry import get_backend
 from .check import Check
 from .compare import close
 
@@ -181,17 +182,15 @@ def compare_runs(
 
     float32 is compared with the reference in float64, so that the tolerance measures one backend alone.
     """
-    from ..numpy_backend import NumpyBackend
-
     for dtype in ("float32", "float64"):
         if dtype not in backend.capabilities.dtypes:
             continue
         program, wide = record(dtype), record("float64")
-        left, right = backend.compile(program), NumpyBackend().compile(wide)
+        left, right = backend.compile(program), get_backend("numpy").compile(wide)
         g = np.random.default_rng(1)
         for name, value in {**program.inputs, **program.state}.items():
             if value.spec.is_float:
-                array = g.normal(size=value.shape).astype(np.float32) * 0.5
+                array: np.ndarray = g.normal(size=value.shape).astype(np.float32) * 0.5
             elif name == "labels":
                 array = g.integers(0, 4, size=value.shape)
             else:

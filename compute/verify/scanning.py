@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -52,13 +51,13 @@ def _last(p: Program, s: Value, x: Value) -> tuple[Value, ...]:
     return (s * 0.9 + m.tanh(x),)
 
 
-_SHAPES: tuple[Any, ...] = (((3, 4),), ((3, 5),), ((4, 5), (4, 4), (4,)))
+_H, _X, _W = ((3, 4),), ((3, 5),), ((4, 5), (4, 4), (4,))
 
 RECURRENCES = (
-    Recurrence("rnn", _rnn, *_SHAPES),
-    Recurrence("rnn, reversed", _rnn, *_SHAPES, reverse=True),
-    Recurrence("rnn of one position", _rnn, *_SHAPES, length=1),
-    Recurrence("rnn, batch 1", _rnn, ((1, 4),), ((1, 5),), ((4, 5), (4, 4), (4,)), length=17),
+    Recurrence("rnn", _rnn, _H, _X, _W),
+    Recurrence("rnn, reversed", _rnn, _H, _X, _W, reverse=True),
+    Recurrence("rnn of one position", _rnn, _H, _X, _W, length=1),
+    Recurrence("rnn, batch 1", _rnn, ((1, 4),), ((1, 5),), _W, length=17),
     Recurrence("two carries that change places", _two, ((7,), (7,)), ((7,),), ((1,),)),
     Recurrence("no carry", _each, (), ((3, 2),), ((2,),)),
     Recurrence("no result", _last, ((5,),), ((5,),), (), length=33),
@@ -129,7 +128,8 @@ def _unrolled(
 
 def _position(p: Program, x: Value, t: int) -> Value:
     start, stop = (t, *[0] * (x.spec.rank - 1)), (t + 1, *x.shape[1:])
-    return p.apply(Reshape(x.shape[1:]), p.apply(Slice(start, stop), x))
+    element: Value = p.apply(Reshape(x.shape[1:]), p.apply(Slice(start, stop), x))
+    return element
 
 
 def _check(r: Recurrence, dtype: str) -> Callable[[Backend], None]:

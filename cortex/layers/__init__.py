@@ -10,7 +10,7 @@
 | `noise` | `Dropout`, `GaussianNoise`, `MultiplicativeNoise` |
 | `normalisation` | `BatchNormalisation`, `Layer...`, `Rms...`, `LocalResponse...` |
 | `normaliser` | `Normaliser` |
-| `shape` | `Identity`, `Flatten`, `Reshape`, `Scale`, `Split` |
+| `shape` | `Identity`, `Flatten`, `Reshape`, `Transpose`, `Scale`, `Split` |
 | `joining` | `Concatenate`, `Join`, `Function`, `Combine` |
 | `composite` | `Sequence`, `Branches`, `Residual`, `Autoencoder` |
 | `shorthands` | `linear_relu`, `linear_softmax`, `convolution_relu`, ... |
@@ -73,7 +73,7 @@ from cortex.layers.pooling import (
     MaxPooling,
     MaxPooling1D,
 )
-from cortex.layers.shape import Flatten, Identity, Reshape, Scale, Split
+from cortex.layers.shape import Flatten, Identity, Reshape, Scale, Split, Transpose
 from cortex.layers.shorthands import (
     convolution_relu,
     linear_logistic,
@@ -92,8 +92,8 @@ __all__ = [
     "LocalResponseNormalisation", "LogSoftmax", "Logistic", "MaxPooling", "MaxPooling1D",
     "MultiplicativeNoise", "Normaliser", "Prelu", "Relu", "Reshape", "Residual", "RmsNormalisation",
     "Scale", "Selu", "Sequence", "Softmax", "Softplus", "Split", "Swish", "TYPES", "Tanh",
-    "TransposedConvolution", "TransposedConvolution1D", "convolution_relu", "from_data",
-    "linear_logistic", "linear_relu", "linear_selu", "linear_softmax", "linear_swish",
+    "Transpose", "TransposedConvolution", "TransposedConvolution1D", "convolution_relu",
+    "from_data", "linear_logistic", "linear_relu", "linear_selu", "linear_softmax", "linear_swish",
     "linear_tanh", "numbered", "output_specs", "outputs_of", "register", "register_function",
     "to_data",
 ]  # fmt: skip

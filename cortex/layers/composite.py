@@ -14,14 +14,7 @@ from cortex.compute.ops.reduce import mean
 from cortex.compute.program import Value
 from cortex.compute.spec import Spec
 from cortex.initialisers import resolve
-from cortex.layers.base import (
-    LAYER,
-    Base,
-    numbered,
-    output_specs,
-    outputs_of,
-    register,
-)
+from cortex.layers.base import LAYER, Base, numbered, output_specs, outputs_of, register
 from cortex.protocols import Layer, Parameter
 from cortex.rules import NONE, NOT_NEGATIVE, check, either, tuple_of
 
@@ -184,11 +177,7 @@ class Autoencoder(Base):
 
 
 def run_inside(
-    build: Build,
-    name: str,
-    layer: Layer,
-    inputs: Series[Value],
-    parameters: Mapping[str, Value],
+    build: Build, name: str, layer: Layer, inputs: Series[Value], parameters: Mapping[str, Value]
 ) -> Value | tuple[Value, ...]:
     """Record the layer `name` inside another, with the parameters that begin with its name."""
     start = f"{name}."

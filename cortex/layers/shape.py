@@ -79,6 +79,34 @@ class Reshape(Base):
 
 @register
 @dataclass(frozen=True)
+class Transpose(Base):
+    """Axis i of the result is axis `axes[i - 1]` of the input; the batch, axis 0, stays.
+
+    `Transpose((2, 1))` turns sequences [N, time, features] into series [N, channels, time] and back.
+    """
+
+    axes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        wanted = "a tuple with each of the axes 1, 2, ... once"
+        check(self, axes=Rule(wanted, _is_permutation))
+
+    def parameters(self, *inputs: Spec) -> Mapping[str, Parameter]:
+        """Return none; raise `ShapeError` for another number of axes."""
+        x = self.one(inputs)
+        if x.rank != len(self.axes) + 1:
+            raise ShapeError(
+                f"Transpose: axes {self.axes} need {len(self.axes) + 1} axes, given {x}"
+            )
+        return {}
+
+    def forward(self, build: Build, x: Value) -> Value:
+        """[N, *S] gives [N, *T], T a permutation of S."""
+        return build.apply(ops.Transpose((0, *self.axes)), x)  # type: ignore[no-any-return]
+
+
+@register
+@dataclass(frozen=True)
 class Scale(Base):
     """y = factor x + constant; both a number, or a nested tuple that broadcasts to an example."""
 
@@ -157,6 +185,11 @@ def normal_axis(name: str, axis: int, x: Spec) -> int:
     if not 0 < normal < x.rank:
         raise ShapeError(f"{name}: axis {axis} is not among the axes of {x} behind the batch")
     return normal
+
+
+def _is_permutation(value: Any) -> bool:
+    whole = isinstance(value, tuple) and all(map(is_integer, value))
+    return whole and sorted(value) == list(range(1, len(value) + 1))
 
 
 def _is_regular(value: Any) -> bool:

@@ -19,9 +19,7 @@ from .weights import Source
 if TYPE_CHECKING:
     from .network import Network
 
-FORMS = (
-    'a layer, ("name", layer), node(layer, ...), a list of these, or a Network, which may have a name in the same ways'
-)
+FORMS = 'a layer, ("name", layer), node(layer, ...), a list of these, or a Network, which may have a name in the same ways'
 
 
 @dataclass
@@ -37,10 +35,16 @@ class Assembly:
     composites: dict[str, tuple[Argument, ...]] = field(default_factory=dict)
     carried: dict[str, Source] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
-    exact: set[str] = field(default_factory=set)  # nodes whose references are written in full already
+    exact: set[str] = field(
+        default_factory=set
+    )  # nodes whose references are written in full already
 
     def add(
-        self, items: Any, before: tuple[Argument, ...], prefix: str = "", common: Attributes = Attributes()
+        self,
+        items: Any,
+        before: tuple[Argument, ...],
+        prefix: str = "",
+        common: Attributes = Attributes(),
     ) -> tuple[Argument, ...]:
         """Add a chain that starts after `before`; return the arguments that stand for its end."""
         self.taken |= {prefix + name for name in _names(items)}
@@ -63,7 +67,11 @@ class Assembly:
         elif isinstance(item, (list, tuple, Network, Layer)) and not isinstance(item, type):
             thing = Node(name, item)  # type: ignore[arg-type]
         else:
-            given = f"the class {item.__name__}; write {item.__name__}(...)" if isinstance(item, type) else repr(item)
+            given = (
+                f"the class {item.__name__}; write {item.__name__}(...)"
+                if isinstance(item, type)
+                else repr(item)
+            )
             self.problems.append(f"{where}: expected {FORMS}; given {given}")
             return before
         thing = replace(thing, attributes=common.over(thing.attributes))
@@ -79,16 +87,22 @@ class Assembly:
         self.nodes.append(replace(thing, name=full, parents=tuple(start)))
         return (full,)
 
-    def _composite(self, thing: Node, start: tuple[Argument, ...], prefix: str) -> tuple[Argument, ...]:
+    def _composite(
+        self, thing: Node, start: tuple[Argument, ...], prefix: str
+    ) -> tuple[Argument, ...]:
         from .network import Network
 
         inner: Any = thing.layer
         full = prefix + thing.name if thing.name else self._free(prefix + "network")
         if thing.bindings or thing.parameter_attributes:
-            self.problems.append(f"{full}: bindings and parameter attributes belong to the nodes inside the composite")
+            self.problems.append(
+                f"{full}: bindings and parameter attributes belong to the nodes inside the composite"
+            )
         if isinstance(inner, Network):
             end = self._splice(inner, full, start, thing.attributes)
-            if any(isinstance(s, np.ndarray) for s in inner.sources.values()):  # else each copy draws its own
+            if any(
+                isinstance(s, np.ndarray) for s in inner.sources.values()
+            ):  # else each copy draws its own
                 self.carried |= {f"{full}/{name}": s for name, s in inner.sources.items()}
         else:
             end = self.add(inner, start, full + "/", thing.attributes)
@@ -150,7 +164,9 @@ class Assembly:
             for parameter, a in n.bindings.items():
                 found = full(a)
                 if len(found) != 1:
-                    self.problems.append(f"{n.name}.{parameter}: bound to {a!r}, which has {len(found)} outputs")
+                    self.problems.append(
+                        f"{n.name}.{parameter}: bound to {a!r}, which has {len(found)} outputs"
+                    )
                 bindings[parameter] = found[0] if found else a
             done.append(replace(n, parents=tuple(parents), bindings=Frozen(bindings)))
         return tuple(done)
@@ -178,7 +194,9 @@ class Assembly:
 
 def type_name(layer: Any) -> str:
     """Return the class of a layer in snake case: `BatchNormalisation` gives batch_normalisation."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(layer).__name__).lower()
+    return re.sub(
+        r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(layer).__name__
+    ).lower()
 
 
 def _is_pair(item: Any) -> bool:

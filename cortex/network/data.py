@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from .network import Network
 
 FORMAT, VERSION = "cortex network", 1
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # version -> data of the version after it
+UPGRADES: dict[
+    int, Callable[[dict[str, Any]], dict[str, Any]]
+] = {}  # version -> data of the version after it
 KEYS = ("format", "version", "seed", "dtype", "nodes", "outputs")
 NODE_KEYS = ("name", "layer", "parents", "bindings", "attributes", "parameters")
 
@@ -55,7 +57,12 @@ def to_data(network: Network) -> dict[str, Any]:
         DescriptionError: layers that cannot be described (a function without a registered name), all at once.
     """
     problems: list[str] = []
-    data: dict[str, Any] = {"format": FORMAT, "version": VERSION, "seed": network.seed, "dtype": network.dtype}
+    data: dict[str, Any] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "seed": network.seed,
+        "dtype": network.dtype,
+    }
     data["nodes"] = [_node_data(n, problems) for n in network.nodes]
     if network.given_outputs is not None:
         data["outputs"] = list(network.given_outputs)
@@ -70,8 +77,8 @@ def _node_data(n: Node, problems: list[str]) -> dict[str, Any]:
         data["layer"] = layers.to_data(n.layer)
     except DescriptionError as error:
         problems += [f"{n.name}: {p}" for p in error.problems]
-    if n.parents:
-        data["parents"] = [_argument_data(a) for a in n.parents]
+    if n.parents or not isinstance(n.layer, layers.Input):
+        data["parents"] = [_argument_data(a) for a in n.parents or ()]
     if n.bindings:
         data["bindings"] = {p: _argument_data(a) for p, a in n.bindings.items()}
     if n.attributes != Attributes():
@@ -128,14 +135,18 @@ def from_data(cls: type[Network], data: Mapping[str, Any]) -> Network:
 def _upgraded(data: Any) -> dict[str, Any]:
     if not isinstance(data, Mapping) or data.get("format", FORMAT) != FORMAT:
         given = data.get("format") if isinstance(data, Mapping) else type(data).__name__
-        raise DescriptionError("Network", [f"expected an object whose 'format' is {FORMAT!r}, given {given!r}"])
+        raise DescriptionError(
+            "Network", [f"expected an object whose 'format' is {FORMAT!r}, given {given!r}"]
+        )
     new = dict(data)
     version = new.get("version", VERSION)
     while version in UPGRADES:
         new = UPGRADES[version](new)
         version = new.get("version", VERSION)
     if version != VERSION:
-        problem = f"version: this cortex reads versions up to {VERSION}, given {version!r}; update cortex"
+        problem = (
+            f"version: this cortex reads versions up to {VERSION}, given {version!r}; update cortex"
+        )
         raise DescriptionError("Network", [problem])
     return new
 
@@ -144,7 +155,9 @@ def _item(entry: Any, place: str, problems: list[str]) -> Any:
     if isinstance(entry, (list, tuple)):
         return [_item(e, f"{place}.{number}", problems) for number, e in enumerate(entry, 1)]
     if not isinstance(entry, Mapping):
-        problems.append(f"{place}: expected an object with a 'layer', or a layer with a 'type', given {entry!r}")
+        problems.append(
+            f"{place}: expected an object with a 'layer', or a layer with a 'type', given {entry!r}"
+        )
         return Broken()
     if "type" in entry:
         return _layer(entry, place, problems)
@@ -153,7 +166,11 @@ def _item(entry: Any, place: str, problems: list[str]) -> Any:
         problems.append(f"{place}: name: expected a word, given {name!r}")
         name = ""
     who = name or place
-    problems += [f"{who}: no field is named {k!r}{near(str(k), NODE_KEYS)}" for k in entry if k not in NODE_KEYS]
+    problems += [
+        f"{who}: no field is named {k!r}{near(str(k), NODE_KEYS)}"
+        for k in entry
+        if k not in NODE_KEYS
+    ]
     parents = entry.get("parents", () if name and _is_input(entry) else None)
     if isinstance(parents, str):
         parents = [parents]
@@ -162,7 +179,9 @@ def _item(entry: Any, place: str, problems: list[str]) -> Any:
     return Node(
         name,
         _layer(entry.get("layer"), who, problems),
-        None if parents is None else tuple(_argument(a, f"{who}: parents", problems) for a in parents),
+        None
+        if parents is None
+        else tuple(_argument(a, f"{who}: parents", problems) for a in parents),
         Frozen({p: _argument(a, f"{who}: bindings.{p}", problems) for p, a in bindings.items()}),
         _attributes(_object(entry, "attributes", who, problems), f"{who}: attributes", problems),
         Frozen({p: _attributes(a, f"{who}: parameters.{p}", problems) for p, a in each.items()}),
@@ -211,7 +230,9 @@ def _attributes(data: Any, where: str, problems: list[str]) -> Attributes:
     if not isinstance(data, Mapping):
         problems.append(f"{where}: expected an object, given {data!r}")
         return Attributes()
-    problems += [f"{where}: no attribute is named {k!r}{near(str(k), NAMES)}" for k in data if k not in NAMES]
+    problems += [
+        f"{where}: no attribute is named {k!r}{near(str(k), NAMES)}" for k in data if k not in NAMES
+    ]
     said = {k: v for k, v in data.items() if k in NAMES}
     if "initialiser" in said:
         try:

@@ -31,10 +31,14 @@ def append(network: Network, *items: Any) -> Network:
     """
     assembly, end = _added(network, items, network.outputs)
     outputs = None if network.given_outputs is None else _names(end)
-    return network.changed(assembly.finish(), outputs, {**assembly.carried, **network.sources}, assembly.problems)
+    return network.changed(
+        assembly.finish(), outputs, {**assembly.carried, **network.sources}, assembly.problems
+    )
 
 
-def insert(network: Network, *items: Any, after: str | None = None, before: str | None = None) -> Network:
+def insert(
+    network: Network, *items: Any, after: str | None = None, before: str | None = None
+) -> Network:
     """Return the network with a chain of items put in `after` one node, or `before` one.
 
     Whoever read the output of `after` reads the end of the chain; `before` reads it in place of its parents.
@@ -60,7 +64,9 @@ def insert(network: Network, *items: Any, after: str | None = None, before: str 
     outputs = network.given_outputs
     if outputs is not None and after:
         outputs = _names([a for o in outputs for a in (end if o == there else (o,))])
-    return network.changed(moved, outputs, {**assembly.carried, **network.sources}, assembly.problems)
+    return network.changed(
+        moved, outputs, {**assembly.carried, **network.sources}, assembly.problems
+    )
 
 
 def remove(network: Network, *names: str) -> Network:
@@ -99,7 +105,9 @@ def replace(network: Network, name: str, layer: Any) -> Network:
     (there,) = _existing(network, "replace", [name])[:1]
     old = network[there]
     if isinstance(layer, Node):
-        new = dataclasses.replace(layer, name=there, parents=old.parents if layer.parents is None else layer.parents)
+        new = dataclasses.replace(
+            layer, name=there, parents=old.parents if layer.parents is None else layer.parents
+        )
     else:
         new = dataclasses.replace(old, layer=layer)
     kept = {p: s for p, s in network.sources.items() if parse(p).node != there}
@@ -143,7 +151,12 @@ def freeze(network: Network, *names: str, up_to: str | None = None) -> Network:
     chosen = list(names)
     if up_to is not None:
         chosen += ancestors(network, _existing(network, "freeze", [up_to]))
-    return _attributed(network, "freeze", chosen if names or up_to else [n.name for n in network.nodes], frozen=True)
+    return _attributed(
+        network,
+        "freeze",
+        chosen if names or up_to else [n.name for n in network.nodes],
+        frozen=True,
+    )
 
 
 def unfreeze(network: Network, *names: str) -> Network:
@@ -172,7 +185,9 @@ def with_outputs(network: Network, *names: str) -> Network:
     Raises:
         DescriptionError: no such node.
     """
-    return type(network).make(network.nodes, names or None, network.seed, network.dtype, network.sources)
+    return type(network).make(
+        network.nodes, names or None, network.seed, network.dtype, network.sources
+    )
 
 
 def resize_input(network: Network, *shape: Any, name: str | None = None) -> Network:
@@ -183,7 +198,9 @@ def resize_input(network: Network, *shape: Any, name: str | None = None) -> Netw
     """
     inputs = [n.name for n in network.nodes if isinstance(n.layer, Input)]
     if name is None and len(inputs) != 1:
-        raise DescriptionError("resize_input", [f"the network has inputs {', '.join(inputs)}; say which by name="])
+        raise DescriptionError(
+            "resize_input", [f"the network has inputs {', '.join(inputs)}; say which by name="]
+        )
     if name is not None and name not in inputs:
         raise DescriptionError("resize_input", [f"no input is named {name!r}{near(name, inputs)}"])
     extents = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
@@ -217,17 +234,22 @@ def _attributed(network: Network, what: str, names: Sequence[str], **attributes:
             nodes[at.node] = dataclasses.replace(nodes[at.node], parameter_attributes=each)
             continue
         if at.parameter:
-            raise DescriptionError(what, [f"no parameter is named {name!r}{near(name, network.shapes.owned)}"])
+            raise DescriptionError(
+                what, [f"no parameter is named {name!r}{near(name, network.shapes.owned)}"]
+            )
         for full in _existing(network, what, [name]):
             n, each = nodes[full], nodes[full].parameter_attributes
-            if "frozen" in attributes:  # said of the node last, so it holds for each of its parameters
+            if (
+                "frozen" in attributes
+            ):  # said of the node last, so it holds for each of its parameters
                 each = Frozen({p: dataclasses.replace(a, frozen=None) for p, a in each.items()})
             changed = checked.over(n.attributes)
             nodes[full] = dataclasses.replace(n, attributes=changed, parameter_attributes=each)
     kept = {
         p: s
         for p, s in network.sources.items()
-        if "initialiser" not in attributes or _initialiser(nodes, p, s) == network.attributes(p).initialiser
+        if "initialiser" not in attributes
+        or _initialiser(nodes, p, s) == network.attributes(p).initialiser
     }
     return network.changed(list(nodes.values()), kept=kept)
 
@@ -250,7 +272,11 @@ def _existing(network: Network, what: str, names: Iterable[str]) -> list[str]:
     """Return the nodes of these names, a composite standing for all its nodes."""
     found, problems = [], []
     for name in names:
-        inside = [name] if name in network else [n.name for n in network.nodes if n.name.startswith(f"{name}/")]
+        inside = (
+            [name]
+            if name in network
+            else [n.name for n in network.nodes if n.name.startswith(f"{name}/")]
+        )
         found += inside
         if not inside:
             problems.append(f"no node is named {name!r}{near(str(name), network.by_name)}")
@@ -261,7 +287,9 @@ def _existing(network: Network, what: str, names: Iterable[str]) -> list[str]:
 
 def _reading(n: Node, instead: Mapping[str, Sequence[Argument]]) -> Node:
     """Return a node that reads other arguments in place of some nodes."""
-    return dataclasses.replace(n, parents=tuple(a for p in n.parents or () for a in _followed(p, instead)))
+    return dataclasses.replace(
+        n, parents=tuple(a for p in n.parents or () for a in _followed(p, instead))
+    )
 
 
 def _followed(a: Argument, instead: Mapping[str, Sequence[Argument]]) -> list[Argument]:

@@ -48,7 +48,9 @@ class Forward:
         if isinstance(a, Constant):
             return [self.build.constant(np.asarray(a.value)[None])]
         if isinstance(a, Column):
-            raise ShapeError(f"data from the column {a.name!r}; declare an Input and name it as a parent")
+            raise ShapeError(
+                f"data from the column {a.name!r}; declare an Input and name it as a parent"
+            )
         at = parse(a)
         if at.parameter:
             value = self.parameter(at.node, at.parameter, None)
@@ -59,7 +61,9 @@ class Forward:
         if at.output is None:
             return values
         if at.output >= len(values):
-            raise ShapeError(f"{a!r}: {at.node} has {len(values)} output{'s' * (len(values) != 1)}, counted from 0")
+            raise ShapeError(
+                f"{a!r}: {at.node} has {len(values)} output{'s' * (len(values) != 1)}, counted from 0"
+            )
         return [values[at.output]]
 
     def parameter(self, name: str, parameter: str, shape: Shape | None) -> Value:
@@ -80,7 +84,9 @@ class Forward:
             return value
         values = self._data(a)
         if len(values) != 1:
-            raise ShapeError(f"parameter {parameter!r} is bound to {a}, which has {len(values)} outputs; write {a}:0")
+            raise ShapeError(
+                f"parameter {parameter!r} is bound to {a}, which has {len(values)} outputs; write {a}:0"
+            )
         value = values[0]
         if shape is None:
             return value
@@ -96,17 +102,23 @@ class Forward:
         if shape is None or array.shape == shape:
             return self.build.constant(array)
         if array.ndim:
-            raise ShapeError(f"a constant of shape {array.shape} is bound to a parameter that asks for {shape}")
+            raise ShapeError(
+                f"a constant of shape {array.shape} is bound to a parameter that asks for {shape}"
+            )
         return filled(self.build.program, float(array), shape, self.build.dtype)
 
     def _column(self, name: str, shape: Shape | None) -> Value:
         if name not in self.columns:
             if shape is None:
-                raise ShapeError(f"the shape of column {name!r} is not known where it is read; read an Input instead")
+                raise ShapeError(
+                    f"the shape of column {name!r} is not known where it is read; read an Input instead"
+                )
             self.columns[name] = self.build.program.input(name, shape, self.build.dtype)
         found = self.columns[name]
         if shape is not None and found.shape != shape:
-            raise ShapeError(f"column {name!r} has shape {found.shape} for one parameter and is bound to {shape}")
+            raise ShapeError(
+                f"column {name!r} has shape {found.shape} for one parameter and is bound to {shape}"
+            )
         return found
 
     def record(self, name: str, asked: Mapping[str, Parameter], batch: int) -> None:

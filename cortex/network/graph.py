@@ -34,16 +34,22 @@ def structure_problems(nodes: Sequence[Node], outputs: Sequence[str]) -> list[st
             problems += [f"{n.name}.{parameter}: {p}" for p in attributes.problems()]
         for a in n.parents or ():
             if isinstance(a, Column):
-                problems.append(f"{n.name}: data from the column {a.name!r}; declare an Input and name it as a parent")
+                problems.append(
+                    f"{n.name}: data from the column {a.name!r}; declare an Input and name it as a parent"
+                )
     known = {n.name: n for n in nodes}
     for n in nodes:
         for a in arguments(n):
             if isinstance(a, str) and parse(a).node not in known:
-                problems.append(f"{n.name}: it reads {a!r}, but no node has that name{near(parse(a).node, known)}")
+                problems.append(
+                    f"{n.name}: it reads {a!r}, but no node has that name{near(parse(a).node, known)}"
+                )
         for parameter in n.bindings:
             path = _path(known, f"{n.name}.{parameter}")
             if path[-1] in path[:-1]:
-                problems.append(f"{n.name}.{parameter}: shared in a circle: {' -> '.join(map(str, path))}")
+                problems.append(
+                    f"{n.name}.{parameter}: shared in a circle: {' -> '.join(map(str, path))}"
+                )
     for name in outputs:
         if parse(name).node not in known or parse(name).parameter:
             problems.append(f"outputs: no node {name!r}{near(name, known)}")
@@ -88,7 +94,9 @@ def ordered_tasks(nodes: Sequence[Node]) -> tuple[list[Task], list[str]]:
             if task in open_:
                 path = [t[1] for t in [*open_][[*open_].index(task) :]] + [task[1]]
                 around = " -> ".join(p for i, p in enumerate(path) if i == 0 or p != path[i - 1])
-                problems.append(f"{task[1]}: the nodes form a cycle, each needing the one behind it: {around}")
+                problems.append(
+                    f"{task[1]}: the nodes form a cycle, each needing the one behind it: {around}"
+                )
                 return
             open_[task] = None
             stack.append((task, iter(_needs(known, task))))

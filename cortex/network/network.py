@@ -59,6 +59,14 @@ class Network:
         nodes = assembly.finish()
         chosen = None if outputs is None else assembly.stand_for(outputs)
         self._set(nodes, chosen, seed, dtype, assembly.carried, assembly.problems)
+        misfits = [
+            f"{name}: the network inside has weights of shape {s.shape}, here the shape is {self.sources[name].shape}; "
+            "resize or replace that layer first"
+            for name, s in assembly.carried.items()
+            if s.shape != self.sources[name].shape
+        ]
+        if misfits:
+            raise DescriptionError("Network", misfits)
 
     @classmethod
     def make(
@@ -76,7 +84,14 @@ class Network:
             DescriptionError: lists `problems` and every one found.
         """
         network = object.__new__(cls)
-        network._set(tuple(nodes), None if outputs is None else tuple(outputs), seed, dtype, kept or {}, problems)
+        network._set(
+            tuple(nodes),
+            None if outputs is None else tuple(outputs),
+            seed,
+            dtype,
+            kept or {},
+            problems,
+        )
         return network
 
     def _set(
@@ -90,9 +105,15 @@ class Network:
     ) -> None:
         problems = list(known_problems)
         if dtype not in FLOATS:
-            problems.append(f"dtype: expected one of {', '.join(FLOATS)}, given {dtype!r}{near(str(dtype), FLOATS)}")
+            problems.append(
+                f"dtype: expected one of {', '.join(FLOATS)}, given {dtype!r}{near(str(dtype), FLOATS)}"
+            )
             dtype = "float32"
-        if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or not 0 <= seed < 2**64:
+        if (
+            not isinstance(seed, (int, np.integer))
+            or isinstance(seed, bool)
+            or not 0 <= seed < 2**64
+        ):
             problems.append(f"seed: expected an integer from 0 to 2^64 - 1, given {seed!r}")
         if not nodes and not problems:
             problems.append("a network has at least one node, an Input; given none")
@@ -108,7 +129,9 @@ class Network:
         self.__dict__.update(fields)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"Network: a network does not change; editing returns a new one (given {name} = ...)")
+        raise AttributeError(
+            f"Network: a network does not change; editing returns a new one (given {name} = ...)"
+        )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Network):
@@ -156,7 +179,9 @@ class Network:
     @property
     def inputs(self) -> dict[str, Spec]:
         """The columns that the inputs read, by name, each as the spec of one example."""
-        columns = {n.name: n.layer.column(1, self.dtype) for n in self.nodes if isinstance(n.layer, Input)}
+        columns = {
+            n.name: n.layer.column(1, self.dtype) for n in self.nodes if isinstance(n.layer, Input)
+        }
         return {name: Spec(spec.shape[1:], spec.dtype) for name, spec in columns.items()}
 
     @property
@@ -166,14 +191,19 @@ class Network:
             names: Sequence[str] = self.given_outputs
         else:
             read = {parse(a).node for n in self.nodes for a in arguments(n) if isinstance(a, str)}
-            names = [n.name for n in self.nodes if n.name not in read]
+            leaves = [n for n in self.nodes if n.name not in read]
+            names = [n.name for n in leaves if not isinstance(n.layer, Input)] or [
+                n.name for n in leaves
+            ]
         return tuple(r for name in names for r in self._each(name))
 
     @property
     def specs(self) -> dict[str, Spec]:
         """The spec of every output of every node for one example, by reference, in the order of computation."""
         return {
-            r: s for n in self.shapes.order for r, s in zip(self._each(n), self.shapes.outputs[n], strict=True)
+            r: s
+            for n in self.shapes.order
+            for r, s in zip(self._each(n), self.shapes.outputs[n], strict=True)
         }
 
     def _each(self, name: str) -> list[str]:
@@ -202,9 +232,13 @@ class Network:
             KeyError: there is no such parameter.
         """
         if parameter not in self.shapes.owned:
-            raise KeyError(f"no parameter is named {parameter!r}{near(parameter, self.shapes.owned)}")
+            raise KeyError(
+                f"no parameter is named {parameter!r}{near(parameter, self.shapes.owned)}"
+            )
         at = parse(parameter)
-        return self[at.node].attributes_of(at.parameter or "", len(self.shapes.owned[parameter].shape))
+        return self[at.node].attributes_of(
+            at.parameter or "", len(self.shapes.owned[parameter].shape)
+        )
 
     def is_frozen(self, name: str) -> bool:
         """Return whether a node is frozen: all its own trainable parameters are, or it was said of a node without any."""
@@ -244,7 +278,10 @@ class Network:
 
     def with_dtype(self, dtype: str) -> Network:
         """Return this network in float32 or float64; its weights are converted."""
-        kept = {n: s if isinstance(s, Drawn) else frozen(s.astype(dtype)) for n, s in self.sources.items()}
+        kept = {
+            n: s if isinstance(s, Drawn) else frozen(s.astype(dtype))
+            for n, s in self.sources.items()
+        }
         return Network.make(self.nodes, self.given_outputs, self.seed, dtype, kept)
 
     def changed(

@@ -106,12 +106,19 @@ class Attributes:
                 continue
             low = "above 0" if name == "max_norm" else "of at least 0"
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number or not np.isfinite(value) or value < 0 or (name == "max_norm" and value == 0):
+            if (
+                not number
+                or not np.isfinite(value)
+                or value < 0
+                or (name == "max_norm" and value == 0)
+            ):
                 found.append(f"{name}: expected a number {low}, given {value!r}")
         if self.frozen is not None and not isinstance(self.frozen, bool):
             found.append(f"frozen: expected True or False, given {self.frozen!r}")
         if self.initialiser is not None and not callable(self.initialiser):
-            found.append(f"initialiser: expected an initialiser such as He(), given {self.initialiser!r}")
+            found.append(
+                f"initialiser: expected an initialiser such as He(), given {self.initialiser!r}"
+            )
         return found
 
 
@@ -166,7 +173,10 @@ def node(
     problems: list[str] = []
     who = f"node {name!r}: " if name else ""
     own = _attributes(attributes, who, problems)
-    each = {p: _attributes(a, f"{who}parameter {p!r}: ", problems) for p, a in (parameters or {}).items()}
+    each = {
+        p: _attributes(a, f"{who}parameter {p!r}: ", problems)
+        for p, a in (parameters or {}).items()
+    }
     bound: dict[str, Argument] = {}
     for parameter, thing in (bindings or {}).items():
         try:

@@ -45,4 +45,16 @@ def name_problem(name: str) -> str | None:
 
 
 # words that begin the names of other things in a program
-RESERVED = frozenset({"gradient", "loss", "metric", "optimiser", "output", "parameters", "random", "sample_weight", "total"})
+RESERVED = frozenset(
+    {
+        "gradient",
+        "loss",
+        "metric",
+        "optimiser",
+        "output",
+        "parameters",
+        "random",
+        "sample_weight",
+        "total",
+    }
+)

@@ -74,7 +74,9 @@ class _Probe:
             if at.parameter in self.found.asked[at.node]:
                 raise Unknown(name)  # shared in a circle
             names = self.found.asked[at.node]
-            raise ShapeError(f"{at.node} has no parameter {at.parameter!r}{near(at.parameter or '', names)}")
+            raise ShapeError(
+                f"{at.node} has no parameter {at.parameter!r}{near(at.parameter or '', names)}"
+            )
         return self.values[name]
 
     def ask(self, name: str) -> None:
@@ -88,7 +90,9 @@ class _Probe:
         asked = n.layer.parameters(*specs)
         for parameter in {**n.bindings, **n.parameter_attributes}:
             if parameter not in asked:
-                raise ShapeError(f"the layer has no parameter {parameter!r}{near(parameter, asked)}")
+                raise ShapeError(
+                    f"the layer has no parameter {parameter!r}{near(parameter, asked)}"
+                )
         for parameter, p in asked.items():
             if parameter in n.bindings and not p.trainable:
                 raise ShapeError(f"{parameter!r} is a statistic of the layer and cannot be bound")

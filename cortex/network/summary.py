@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .references import parse
-
 if TYPE_CHECKING:
     from cortex.compute.backend import Backend, PlanReport
     from cortex.protocols import Optimiser
@@ -30,13 +28,35 @@ def summary(
     """
     rows = [("name", "layer", "reads", "output", "parameters", "")]
     for n in network.nodes:
-        own = {p: network.shapes.owned[full] for p in network.shapes.asked[n.name] if (full := f"{n.name}.{p}") in network.shapes.owned}
+        own = {
+            p: network.shapes.owned[full]
+            for p in network.shapes.asked[n.name]
+            if (full := f"{n.name}.{p}") in network.shapes.owned
+        }
         count = sum(_size(p.shape) for p in own.values() if p.trainable)
-        outputs = ", ".join(f"{'x'.join(map(str, s.shape)) or '1'}{'' if s.is_float else f' {s.dtype}'}" for s in network.shapes.outputs[n.name])
-        reads = ", ".join(a if isinstance(a, str) else type(a).__name__.lower() for a in n.parents or ())
-        rows.append((n.name, _cut(str(n.layer)), _cut(reads), outputs, f"{count:,}" if own else "", _notes(network, n.name)))
+        outputs = ", ".join(
+            f"{'x'.join(map(str, s.shape)) or '1'}{'' if s.is_float else f' {s.dtype}'}"
+            for s in network.shapes.outputs[n.name]
+        )
+        reads = ", ".join(
+            a if isinstance(a, str) else type(a).__name__.lower() for a in n.parents or ()
+        )
+        rows.append(
+            (
+                n.name,
+                _cut(str(n.layer)),
+                _cut(reads),
+                outputs,
+                f"{count:,}" if own else "",
+                _notes(network, n.name),
+            )
+        )
     lines = _table(rows, right={4})
-    frozen = sum(_size(p.shape) for name, p in network.shapes.owned.items() if p.trainable and network.attributes(name).frozen)
+    frozen = sum(
+        _size(p.shape)
+        for name, p in network.shapes.owned.items()
+        if p.trainable and network.attributes(name).frozen
+    )
     statistics = sum(_size(network.shapes.owned[name].shape) for name in network.statistics)
     total = f"{network.parameter_count:,} parameters ({network.dtype})"
     total += f", {frozen:,} of them frozen" if frozen else ""
@@ -48,14 +68,21 @@ def summary(
 
 
 def _memory(
-    network: Network, batch_size: int, optimiser: Optimiser | None, loss: Any, backend: str | Backend | None
+    network: Network,
+    batch_size: int,
+    optimiser: Optimiser | None,
+    loss: Any,
+    backend: str | Backend | None,
 ) -> list[str]:
     from cortex.executables import inference, training_step
     from cortex.objectives import target_columns
     from cortex.optimise.optimisers import Adam
 
     reports: dict[str, PlanReport] = {}
-    if any(p.trainable and not network.attributes(name).frozen for name, p in network.shapes.owned.items()):
+    if any(
+        p.trainable and not network.attributes(name).frozen
+        for name, p in network.shapes.owned.items()
+    ):
         reports["training step"] = training_step(
             network,
             optimiser=optimiser or Adam(),
@@ -75,10 +102,16 @@ def _memory(
 
 def _notes(network: Network, name: str) -> str:
     n = network[name]
-    notes = [f"{p} = {a if isinstance(a, str) else type(a).__name__.lower()}" for p, a in n.bindings.items()]
+    notes = [
+        f"{p} = {a if isinstance(a, str) else type(a).__name__.lower()}"
+        for p, a in n.bindings.items()
+    ]
     if network.is_frozen(name):
         notes.append("frozen")
-    for where, attributes in (("", n.attributes), *((f"{p} ", a) for p, a in n.parameter_attributes.items())):
+    for where, attributes in (
+        ("", n.attributes),
+        *((f"{p} ", a) for p, a in n.parameter_attributes.items()),
+    ):
         for word in ("learning_rate_factor", "l1", "l2", "max_norm"):
             value = getattr(attributes, word)
             if value is not None:
@@ -90,7 +123,10 @@ def _table(rows: Sequence[Sequence[str]], right: set[int]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
-        cells = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        cells = [
+            c.rjust(w) if i in right else c.ljust(w)
+            for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ]
         lines.append("  ".join(cells).rstrip())
     lines.insert(1, "  ".join("-" * w for w in widths if w))
     return lines

@@ -39,7 +39,10 @@ class Drawn:
         numbers = np.asarray(self.initialiser(generator, self.shape))
         if numbers.shape != self.shape or not np.isfinite(numbers).all():
             raise DescriptionError(
-                self.name, [f"{self.initialiser} must give finite numbers of shape {self.shape}, given {numbers.shape}"]
+                self.name,
+                [
+                    f"{self.initialiser} must give finite numbers of shape {self.shape}, given {numbers.shape}"
+                ],
             )
         return frozen(numbers.astype(dtype))
 
@@ -53,7 +56,9 @@ def frozen(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def sources(nodes: Mapping[str, Node], shapes: Shapes, seed: int, kept: Mapping[str, Source]) -> dict[str, Source]:
+def sources(
+    nodes: Mapping[str, Node], shapes: Shapes, seed: int, kept: Mapping[str, Source]
+) -> dict[str, Source]:
     """Return where each parameter comes from: what is kept, if the shape is right, else a draw of its own."""
     found: dict[str, Source] = {}
     for name, parameter in shapes.owned.items():
@@ -71,7 +76,11 @@ def sources(nodes: Mapping[str, Node], shapes: Shapes, seed: int, kept: Mapping[
 def after(nodes: Mapping[str, Node], name: str) -> Iterator[Layer]:
     """Yield the layers that follow a node, along the first of its children each time."""
     while True:
-        children = (c for c in nodes.values() if any(isinstance(a, str) and _reads(a, name) for a in c.parents or ()))
+        children = (
+            c
+            for c in nodes.values()
+            if any(isinstance(a, str) and _reads(a, name) for a in c.parents or ())
+        )
         child = next(children, None)
         if child is None:
             return

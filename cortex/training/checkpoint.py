@@ -102,7 +102,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 def _write_tensors(folder: Path, kind: str, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     from safetensors.numpy import save
 
-    data = save({name: np.ascontiguousarray(a) for name, a in arrays.items()})
+    data = save({name: np.array(a, order="C") for name, a in arrays.items()})
     digest = hashlib.sha256(data).hexdigest()
     name = f"{kind}-{digest[:16]}.safetensors"
     _replace(folder / name, data)

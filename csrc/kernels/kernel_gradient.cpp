@@ -10,6 +10,9 @@
 // The trick: the sum runs over pixels, which are contiguous in dy and in the planes of x (planes.h), so the vector
 // dimension is the sum: 5 filters x 5 taps of vector sums in registers (AVX-512), no transposing, no waste for 20
 // filters or 1 channel. One horizontal sum per weight and 2,048 pixels.
+//
+// Measured as in convolution.cpp, GFLOP/s with AVX-512 / AVX2 / SSE2: 1 -> 20 5x5 97 (83 %) / 84 / 29, 20 -> 50 5x5
+// 92 (79 %) / 70 / 28, 32 -> 64 3x3 97 (83 %) / 87 / 29, 64 -> 128 3x3 93 (79 %) / 86 / 29.
 #include "gemm.h"
 #include "planes.h"
 #include "registry.h"
@@ -137,7 +140,10 @@ template <class T> void sum_partials(const Call& call, int64_t start, int64_t st
   for (int64_t i = start * SUM_BLOCK; i < end; i += LANES<T>) {
     const int64_t lanes = smaller(LANES<T>, end - i);
     Vec<T> sum = {};
-    for (int64_t p = 0; p < parts; p++) sum += lanes == LANES<T> ? load(in + p * count + i) : load_part(in + p * count + i, lanes);
+    for (int64_t p = 0; p < parts; p++) {
+      const T* const part = in + p * count + i;
+      sum += lanes == LANES<T> ? load(part) : load_part(part, lanes);
+    }
     lanes == LANES<T> ? store(out + i, sum) : store_part(out + i, sum, lanes);
   }
 }

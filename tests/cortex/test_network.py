@@ -66,7 +66,7 @@ FORMS = {
         [L.Input(3), ("trunk", L.Linear(4)), node(L.Linear(2), "a"), node(L.Linear(1), "b", "trunk")],
         outputs=["b", "a", "trunk"],
     ),
-    "split": lambda: Network([L.Input(4), L.Split(2), node(L.Linear(2), "one", "split1:1")]),
+    "split": lambda: Network([L.Input(4), L.Split((2, 2)), node(L.Linear(2), "one", "split1:1")]),
     "network inside": lambda: Network([L.Input(6), block(), ("second", block()), L.Linear(2)]),
     "shared": lambda: Network(
         [L.Input(4), ("a", L.Linear(4)), node(L.Linear(4), "b", bindings={"weights": "a.weights"})]
@@ -102,7 +102,10 @@ def test_description_survives_json(form: str) -> None:
     again = Network.from_data(json.loads(json.dumps(network.to_data())))
     assert again == network
     assert again.specs == network.specs and again.outputs == network.outputs
-    assert all(np.array_equal(a, b) for a, b in zip(again.parameters.values(), network.parameters.values(), strict=True))
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(again.parameters.values(), network.parameters.values(), strict=True)
+    )
     assert pickle.loads(pickle.dumps(network)) == network  # noqa: S301 (our own bytes)
 
 
@@ -115,7 +118,11 @@ def test_lenet_has_the_published_shapes_and_count() -> None:
     assert network.parameter_specs["linear1.weights"] == Spec((500, 800))
 
 
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 9), st.integers(0, 2**64 - 1))
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=5),
+    st.integers(1, 9),
+    st.integers(0, 2**64 - 1),
+)
 def test_any_chain_survives_json(widths: list[int], inputs: int, seed: int) -> None:
     network = Network([L.Input(inputs), *map(L.Linear, widths)], seed=seed)
     assert Network.from_data(json.loads(json.dumps(network.to_data()))) == network
@@ -124,7 +131,9 @@ def test_any_chain_survives_json(widths: list[int], inputs: int, seed: int) -> N
 
 
 def test_names_skip_those_that_are_given() -> None:
-    network = Network([L.Input(3), L.Linear(2), ("linear2", L.Linear(2)), L.Linear(2), L.BatchNormalisation()])
+    network = Network(
+        [L.Input(3), L.Linear(2), ("linear2", L.Linear(2)), L.Linear(2), L.BatchNormalisation()]
+    )
     assert names(network) == ["input1", "linear1", "linear2", "linear3", "batch_normalisation1"]
 
 
@@ -145,44 +154,65 @@ def test_names_of_a_composite() -> None:
 def test_a_network_inside_brings_trained_weights_but_not_initial_ones() -> None:
     inner = block()
     twice = Network([L.Input(6), inner, inner])
-    one, two = twice.parameters["network1/linear1.weights"], twice.parameters["network2/linear1.weights"]
+    one, two = (
+        twice.parameters["network1/linear1.weights"],
+        twice.parameters["network2/linear1.weights"],
+    )
     assert not np.array_equal(one, two)
     trained = inner.with_parameters({"linear1.weights": np.full((6, 6), 2.5)})
     assert (Network([L.Input(6), ("a", trained)]).parameters["a/linear1.weights"] == 2.5).all()
-    with pytest.raises(DescriptionError, match=r"a/linear1.weights: the network inside has weights of shape \(6, 6\)"):
+    with pytest.raises(
+        DescriptionError,
+        match=r"a/linear1.weights: the network inside has weights of shape \(6, 6\)",
+    ):
         Network([L.Input(5), ("a", trained)])
 
 
 def test_attributes_of_a_composite_reach_its_nodes() -> None:
-    network = Network([L.Input(6), node(block(), "a", frozen=True), node([L.Linear(3)], "b", l2=0.5)])
-    assert network.attributes("a/linear1.weights").frozen and network.attributes("b/linear1.weights").l2 == 0.5
+    network = Network(
+        [L.Input(6), node(block(), "a", frozen=True), node([L.Linear(3)], "b", l2=0.5)]
+    )
+    assert (
+        network.attributes("a/linear1.weights").frozen
+        and network.attributes("b/linear1.weights").l2 == 0.5
+    )
 
 
 def test_attributes_of_a_parameter_win() -> None:
     network = FORMS["attributes"]()
-    assert network.attributes("linear1.weights") == Attributes(Orthogonal(), None, True, None, 0.1, None)
-    assert network.attributes("linear1.bias") == Attributes(None, 2, False)  # l2 and initialiser are for weights
+    assert network.attributes("linear1.weights") == Attributes(
+        Orthogonal(), None, True, None, 0.1, None
+    )
+    assert network.attributes("linear1.bias") == Attributes(
+        None, 2, False
+    )  # l2 and initialiser are for weights
 
 
 def test_leaves_are_the_outputs_unless_named() -> None:
     assert FORMS["graph"]().outputs == ("join1",)
     assert FORMS["several outputs"]().outputs == ("b", "a", "trunk")
-    assert Network([L.Input(4), L.Split(2)]).outputs == ("split1:0", "split1:1")
+    assert Network([L.Input(4), L.Split((2, 2))]).outputs == ("split1:0", "split1:1")
     assert FORMS["hypernetwork"]().outputs == ("main",)
 
 
 def test_networks_compare_by_description_and_do_not_change() -> None:
     assert lenet() == lenet() and lenet() != lenet().with_seed(1) and lenet() != "lenet"
     assert lenet().with_parameters({"linear2.bias": np.ones(10)}) == lenet()
-    with pytest.raises(AttributeError, match="a network does not change; editing returns a new one"):
+    with pytest.raises(
+        AttributeError, match="a network does not change; editing returns a new one"
+    ):
         lenet().seed = 3  # type: ignore[misc]
     with pytest.raises(KeyError, match="did you mean 'linear1'"):
         lenet()["linaer1"]
 
 
 def test_the_initialiser_follows_the_activation() -> None:
-    network = Network([L.Input(4), L.Linear(4), L.MaxPooling1D(1) if False else L.Dropout(0.1), L.Relu(), L.Linear(2)])
-    chosen = {n: s.initialiser for n, s in network.sources.items() if isinstance(s, Drawn) and "weights" in n}
+    network = Network([L.Input(4), L.Linear(4), L.Dropout(0.1), L.Relu(), L.Linear(2)])
+    chosen = {
+        n: s.initialiser
+        for n, s in network.sources.items()
+        if isinstance(s, Drawn) and "weights" in n
+    }
     assert chosen == {"linear1.weights": He(), "linear2.weights": Xavier()}
 
 
@@ -200,7 +230,9 @@ def test_all_problems_are_reported_at_once() -> None:
     assert "linear1: it reads 'imput1', but no node has that name; did you mean 'input1'?" in text
     assert "concatenate1: it reads 'y.weights', but no node has that name" in text
     assert "x (Linear): a constant of shape (2,) is bound to a parameter that asks for (3,)" in text
-    assert "dtype: expected one of float32, float64, given 'float3'; did you mean 'float32'?" in text
+    assert (
+        "dtype: expected one of float32, float64, given 'float3'; did you mean 'float32'?" in text
+    )
     assert "seed: expected an integer from 0 to 2^64 - 1, given -1" in text
     assert len(found) == 6  # linear2 reads linear1, which is unknown, and says nothing
 
@@ -245,7 +277,7 @@ def test_all_problems_are_reported_at_once() -> None:
             "be [1, ...] whatever the batch size and have 6 float elements",
         ),
         (
-            [L.Input(4), L.Split(2), node(L.Relu(), parents="split1:2")],
+            [L.Input(4), L.Split((2, 2)), node(L.Relu(), parents="split1:2")],
             "relu1 (Relu): 'split1:2': split1 has 2 outputs, counted from 0",
         ),
         (
@@ -279,7 +311,10 @@ def test_unknown_output_is_named() -> None:
         ({"max_norm": 0}, "max_norm: expected a number above 0, given 0"),
         ({"frozen": 1}, "frozen: expected True or False, given 1"),
         ({"initialiser": "he"}, "initialiser: expected an initialiser such as He(), given 'he'"),
-        ({"parameters": {"bias": {"learning_rate": 1}}}, "parameter 'bias': no attribute is named 'learning_rate'"),
+        (
+            {"parameters": {"bias": {"learning_rate": 1}}},
+            "parameter 'bias': no attribute is named 'learning_rate'",
+        ),
         ({"bindings": {"bias": object()}}, "parameter 'bias': expected numbers, given"),
     ],
 )
@@ -320,7 +355,12 @@ def test_errors_in_data_are_reported_at_once_with_the_names_of_nodes() -> None:
 
 
 def test_short_data_are_understood() -> None:
-    data = {"nodes": [{"type": "Input", "shape": [4]}, [{"type": "Linear", "units": 3}, {"type": "Relu"}]]}
+    data = {
+        "nodes": [
+            {"type": "Input", "shape": [4]},
+            [{"type": "Linear", "units": 3}, {"type": "Relu"}],
+        ]
+    }
     assert Network.from_data(data) == Network([L.Input(4), L.Linear(3), L.Relu()])
 
 
@@ -330,9 +370,13 @@ def test_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     old = {"version": 0, "layers": [{"type": "Input", "shape": [4]}]}
     monkeypatch.setitem(module.UPGRADES, 0, lambda d: {"version": 1, "nodes": d["layers"]})
     assert Network.from_data(old) == Network([L.Input(4)])
-    with pytest.raises(DescriptionError, match="this cortex reads versions up to 1, given 2; update cortex"):
+    with pytest.raises(
+        DescriptionError, match="this cortex reads versions up to 1, given 2; update cortex"
+    ):
         Network.from_data({"version": 2})
-    with pytest.raises(DescriptionError, match="expected an object whose 'format' is 'cortex network', given 'x'"):
+    with pytest.raises(
+        DescriptionError, match="expected an object whose 'format' is 'cortex network', given 'x'"
+    ):
         Network.from_data({"format": "x"})
     with pytest.raises(DescriptionError, match="given 'list'"):
         Network.from_data([])  # type: ignore[arg-type]

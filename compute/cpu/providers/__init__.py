@@ -21,6 +21,7 @@ from ...ops import (
     PoolGradient,
     Random,
     Reduce,
+    Scan,
     ScatterAdd,
     Slice,
     Transpose,
@@ -30,6 +31,8 @@ from ...program import Op, Step
 from ..instruction import Instruction
 from ..lowering import Lowering
 from .fallback import with_numpy
+
+UNROLLED_STEPS = 2000  # a longer scan would take seconds to compile; NumPy runs it position by position
 
 Provider = Callable[[Lowering, Step], list[Instruction] | None]
 
@@ -59,6 +62,8 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
 
 def keeps(step: Step) -> bool:
     """Whether a composite op is bound directly and need not be decomposed."""
+    if isinstance(step.op, Scan):
+        return step.op.length * len(step.op.body.steps) > UNROLLED_STEPS
     return False
 
 

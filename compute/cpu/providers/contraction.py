@@ -67,11 +67,11 @@ def accepts_epilogue(op: Fused, inputs: Sequence[Value]) -> bool:
     return (
         bias.dtype == out.dtype
         and given == tuple(wanted)
-        and (axis == 1 or _one_matrix(op.op, inputs))
+        and (axis == 1 or _one_matrix(inputs))
     )
 
 
-def _one_matrix(op: MatMul, inputs: Sequence[Value]) -> bool:
+def _one_matrix(inputs: Sequence[Value]) -> bool:
     return all(v.spec.rank == 2 for v in inputs[:2])
 
 

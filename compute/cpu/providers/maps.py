@@ -1,25 +1,55 @@
-"""Elementwise steps: Numba."""
+"""Elementwise steps: precompiled loops, tapes for the interpreter, or what Numba compiles."""
 
 from __future__ import annotations
 
+import os
+from functools import cache
+
+from ...errors import BackendError, near
 from ...ops import Map
 from ...program import Step
 from ..instruction import Instruction
 from ..lowering import Lowering
-from ..maps import Form, collapse, compiled, integers, units_and_grain
+from ..maps import Form, Layout, collapse, compiled, integers, units_and_grain
+from ..native import native
+from ..tape import encode
+
+WAYS = ("precompiled", "tape", "numba")
 
 
-def with_numba(low: Lowering, step: Step) -> list[Instruction] | None:
-    """Return one call of the loop that Numba compiles for the step's expressions."""
+def map_(low: Lowering, step: Step) -> list[Instruction] | None:
+    """Return one call of the fastest loop there is for the step's expressions."""
     op = step.op
     if not isinstance(op, Map) or any(v.spec.size == 0 for v in step.outputs):
         return None
+    layout = collapse(step.outputs[0].shape, [v.shape for v in (*step.outputs, *step.inputs)])
+    return [_tape(low, step, op, layout) or _numba(low, step, op, layout)]
+
+
+def _tape(low: Lowering, step: Step, op: Map, layout: Layout) -> Instruction | None:
     outputs, inputs = low.operands(step.outputs), low.operands(step.inputs)
-    layout = collapse(step.outputs[0].shape, [o.spec.shape for o in (*outputs, *inputs)])
+    tape = encode(
+        op.expressions,
+        [v.dtype for v in step.inputs],
+        [v.dtype for v in step.outputs],
+        compute_dtype(step),
+        layout,
+    )
+    if tape is None:
+        return None
+    units, grain = units_and_grain(layout)
+    return Instruction(
+        "native", tape.kernel, outputs, inputs, integers=tape.integers, reals=tape.reals, units=units, grain=grain,
+        scratch=tape.scratch, provider="native tape",
+    )  # fmt: skip
+
+
+def _numba(low: Lowering, step: Step, op: Map, layout: Layout) -> Instruction:
+    outputs, inputs = low.operands(step.outputs), low.operands(step.inputs)
     form = Form(
         op.expressions,
-        tuple(o.spec.dtype for o in inputs),
-        tuple(o.spec.dtype for o in outputs),
+        tuple(v.dtype for v in step.inputs),
+        tuple(v.dtype for v in step.outputs),
         compute_dtype(step),
         layout.classes,
         len(layout.shape),
@@ -27,12 +57,10 @@ def with_numba(low: Lowering, step: Step) -> list[Instruction] | None:
     )
     function = compiled(form)
     units, grain = units_and_grain(layout)
-    return [
-        Instruction(
-            "function", function.address, outputs, inputs, integers=integers(layout), units=units, grain=grain,
-            provider="numba", keep=function,
-        )
-    ]  # fmt: skip
+    return Instruction(
+        "function", function.address, outputs, inputs, integers=integers(layout), units=units, grain=grain,
+        provider="numba", keep=function,
+    )  # fmt: skip
 
 
 def compute_dtype(step: Step) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from ...ops import Pool, PoolGradient, Window
+from ...ops.window import Padding
 from ...program import Step
 from ...spec import ITEM_BYTES, Shape
-from ..instruction import Instruction
+from ..instruction import Instruction, Operand
 from ..lowering import Lowering
 from ..native import native
 
@@ -18,7 +19,8 @@ GRAIN = 1 << 13  # cells: about 2 microseconds
 def _geometry(window: Window, x: Shape, y: Shape, flag: int) -> tuple[int, ...]:
     """Return the integers of the pooling kernels; one dimension is an image of height 1."""
     one = (1,) * (2 - window.rank)
-    (top, bottom), (left, right) = (*((0, 0),) * (2 - window.rank), *window.padding)
+    none: Padding = ((0, 0),) * (2 - window.rank)
+    (top, bottom), (left, right) = (*none, *window.padding)
     return (
         x[0] * x[1], *one, *x[2:], *one, *window.size, *one, *window.stride, top, bottom, left, right, *one, *y[2:],
         flag,
@@ -32,7 +34,8 @@ def pool(low: Lowering, step: Step) -> list[Instruction] | None:
         return None
     x, y = low.operand(step.inputs[0]), low.operand(step.outputs[0])
     kind = TYPES[x.spec.dtype]
-    outputs, flag = (y,), int(op.count_padding)
+    outputs: tuple[Operand, ...] = (y,)
+    flag = int(op.count_padding)
     if op.kind == "max":
         flag = 0
         if low.is_read(step.outputs[1]):
@@ -61,7 +64,7 @@ def pool_gradient(low: Lowering, step: Step) -> list[Instruction] | None:
 
 
 def _instruction(
-    name: str, outputs: tuple, inputs: tuple, integers: tuple[int, ...]
+    name: str, outputs: tuple[Operand, ...], inputs: tuple[Operand, ...], integers: tuple[int, ...]
 ) -> Instruction:
     plane = max(1, math.prod(integers[1:3]))
     return Instruction(

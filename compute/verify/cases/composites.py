@@ -22,7 +22,7 @@ from ...ops import (
 from .. import oracles
 from ..case import Case, Input, exactly, integers, normal, positive
 
-Array = np.ndarray
+Array = Any  # an array or what arithmetic on arrays gives
 EPSILON = 1e-3
 
 
@@ -166,5 +166,4 @@ CASES: tuple[Case, ...] = (
         lambda *a: _shaken(0.3, *a),
     ),
     Case("stop gradient/value", StopGradient(), (normal(3, 4),), lambda x: x, gradient=False),
-    Case("stop gradient/half of a product", lambda p, x: x * p.apply(StopGradient(), x * 2), (exactly([1.0]),), lambda x: 2 * x * x, gradient=False),
 )  # fmt: skip

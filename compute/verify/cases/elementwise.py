@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ... import math as m
 from ...expression import symbol
 from ...ops import Map
+from ...program import Program, Value
 from ..case import Case, Input, bools, distinct, exactly, integers, normal, positive
 from ..oracles import erf
 
 X, Y = symbol(0), symbol(1)
 
 
-def _logistic(x: np.ndarray) -> np.ndarray:
+def _logistic(x: Any) -> Any:
     return 1 / (1 + np.exp(-x))
 
 
 # name, inputs, function of `math`, the same in NumPy; one operation each, so that a failure names it
-_ONE = [
+_ONE: list[tuple[str, tuple[Input, ...], Any, Any]] = [
     ("add", (normal(7, 5), normal(7, 5)), lambda p, x, y: x + y, lambda x, y: x + y),
     ("subtract", (normal(7, 5), normal(7, 5)), lambda p, x, y: x - y, lambda x, y: x - y),
     ("multiply", (normal(7, 5), normal(7, 5)), lambda p, x, y: x * y, lambda x, y: x * y),
@@ -52,7 +55,7 @@ _ONE = [
 ]  # fmt: skip
 
 
-def _everything(p, x, y):  # type: ignore[no-untyped-def]
+def _everything(p: Program, x: Value, y: Value) -> Any:
     """Arithmetic and transcendental operations in one map with many outputs."""
     return p.map(
         lambda x, y: (
@@ -65,7 +68,7 @@ def _everything(p, x, y):  # type: ignore[no-untyped-def]
     )
 
 
-def _everything_expected(x, y):  # type: ignore[no-untyped-def]
+def _everything_expected(x: Any, y: Any) -> tuple[Any, ...]:
     return (
         *(x + y, x - y, x * y, x / y, 0 - x, np.exp(x * np.log(y)), y * y * np.sqrt(y), x * x * x),
         *(np.exp(x), np.expm1(x), np.log(y), np.log1p(y), np.sqrt(y), np.tanh(x), _logistic(x)),
@@ -74,7 +77,7 @@ def _everything_expected(x, y):  # type: ignore[no-untyped-def]
     )
 
 
-def _truths(p, x, y):  # type: ignore[no-untyped-def]
+def _truths(p: Program, x: Value, y: Value) -> Any:
     return p.map(
         lambda x, y: (
             *(x > y, x >= y, x < y, x <= y, m.equal(x, y), m.not_equal(x, y)),
@@ -85,7 +88,7 @@ def _truths(p, x, y):  # type: ignore[no-untyped-def]
     )
 
 
-def _truths_expected(x, y):  # type: ignore[no-untyped-def]
+def _truths_expected(x: Any, y: Any) -> tuple[Any, ...]:
     with np.errstate(all="ignore"):
         nan = np.isnan(x / y)
     return (
@@ -101,11 +104,11 @@ _LATTICE = (exactly([-2.0, -1, -1, 0, 0, 0.5, 1, 3]), exactly([1.0, -1, -2, 0, 1
 _EDGES = exactly([-1e4, -100, -20, -1e-5, 0, 1e-5, 20, 100, 1e4])
 
 
-def _edges(p, x):  # type: ignore[no-untyped-def]
+def _edges(p: Program, x: Value) -> tuple[Any, ...]:
     return m.logistic(x), m.tanh(x), m.softplus(x), m.exp(-abs(x)), m.expm1(x * 1e-3)
 
 
-def _edges_expected(x):  # type: ignore[no-untyped-def]
+def _edges_expected(x: Any) -> tuple[Any, ...]:
     return (
         *(np.where(x < -700, 0, 1 / (1 + np.exp(np.minimum(-x, 700)))), np.tanh(x)),
         *(np.logaddexp(x, 0), np.exp(-np.abs(x)), np.expm1(x * 1e-3)),

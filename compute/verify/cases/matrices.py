@@ -12,7 +12,7 @@ from ...expression import symbol
 from ...ops import Linear, MatMul
 from ..case import Case, normal
 
-Array = np.ndarray
+Array = Any  # an array or what arithmetic on arrays gives
 
 
 def _product(a: Array, b: Array) -> Array:

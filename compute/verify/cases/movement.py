@@ -10,12 +10,13 @@ import numpy as np
 from ...ops import Concatenate, Embedding, Gather, Pad, Reshape, ScatterAdd, Slice, Transpose
 from ..case import Case, exactly, integers, normal
 
-Array = np.ndarray
+Array = Any  # an array or what arithmetic on arrays gives
 
 
 def _reshape(shape: tuple[int, ...], x: Array) -> Array:
     y = np.empty(shape, x.dtype)
-    y.flat = [x[at] for at in np.ndindex(x.shape)]
+    for to, at in zip(np.ndindex(shape), np.ndindex(x.shape), strict=True):
+        y[to] = x[at]
     return y
 
 
@@ -111,7 +112,10 @@ CASES: tuple[Case, ...] = (
     _padded("interior", (3, 4), Pad((0, 1), (0, 0), (1, 2))),
     _padded("value", (2, 3, 5), Pad((0, 1, 1), (0, 1, 2), (), -2.5)),
     _padded("one element", (1,), Pad((2,), (1,), (3,))),
-    Case("pad/minus infinity", Pad((1,), (1,), (), -np.inf), (normal(4),), lambda x: [-np.inf, *x, -np.inf], gradient=False),
+    Case(
+        "pad/minus infinity", Pad((1,), (1,), (), -np.inf), (normal(4),),
+        lambda x: [-np.inf, *x, -np.inf], gradient=False,
+    ),
     _joined(0, (3, 4), (1, 4), (5, 4)),
     _joined(1, (3, 4), (3, 1), (3, 33)),
     _joined(1, (2, 3, 4, 5), (2, 2, 4, 5)),
@@ -151,10 +155,22 @@ CASES: tuple[Case, ...] = (
         "scatter/index of rank 2", ScatterAdd(5), (integers(0, 5, 4, 3, dtype="int64"), normal(4, 3, 2)),
         lambda i, u: _scatter(5, i, u),
     ),
-    Case("scatter/numbers", ScatterAdd(4), (integers(0, 3, 9, dtype="uint8"), normal(9)), lambda i, u: _scatter(4, i, u)),
-    Case("scatter/many", ScatterAdd(11), (integers(0, 11, 5000), normal(5000)), lambda i, u: _scatter(11, i, u), gradient=False),
-    Case("scatter/nothing", ScatterAdd(3), (integers(0, 3, 0), normal(0, 2)), lambda i, u: np.zeros((3, 2)), gradient=False),
+    Case(
+        "scatter/numbers", ScatterAdd(4), (integers(0, 3, 9, dtype="uint8"), normal(9)),
+        lambda i, u: _scatter(4, i, u),
+    ),
+    Case(
+        "scatter/many", ScatterAdd(11), (integers(0, 11, 5000), normal(5000)),
+        lambda i, u: _scatter(11, i, u), gradient=False,
+    ),
+    Case(
+        "scatter/nothing", ScatterAdd(3), (integers(0, 3, 0), normal(0, 2)),
+        lambda i, u: np.zeros((3, 2)), gradient=False,
+    ),
     Case("embedding/plain", Embedding(), (normal(7, 5), integers(0, 7, 4, 3)), lambda t, i: _embedding(None, t, i)),
     Case("embedding/padding row", Embedding(2), (normal(4, 5), integers(0, 4, 6, 3)), lambda t, i: _embedding(2, t, i)),
-    Case("embedding/padding row 0 of bytes", Embedding(0), (normal(3, 2), integers(0, 3, 9, dtype="uint8")), lambda t, i: _embedding(0, t, i)),
+    Case(
+        "embedding/padding row 0 of bytes", Embedding(0), (normal(3, 2), integers(0, 3, 9, dtype="uint8")),
+        lambda t, i: _embedding(0, t, i),
+    ),
 )  # fmt: skip

@@ -34,7 +34,7 @@ def array(spec: dict[str, Any]) -> np.ndarray:
     shape = tuple(spec["shape"])
     size = int(np.prod(shape, dtype=np.int64))
     if "ramp" in spec:
-        return (spec["ramp"] + np.arange(size, dtype=np.float64)).reshape(shape)
+        return np.arange(size, dtype=np.float64).reshape(shape) + float(spec["ramp"])
     return np.resize(np.array(spec["values"], np.float64), size).reshape(shape)
 
 

@@ -92,13 +92,15 @@ class RmsProp:
     v <- rho v + (1 - rho) g^2,  p <- p - eta g / sqrt(v + epsilon)
 
     `centred` takes the running mean off, sqrt(v - m^2) with m <- rho m + (1 - rho) g (Graves 2013,
-    equations 38 to 45, which also have the momentum: d <- mu d - eta g / (...), p <- p + d).
+    equations 38 to 45, which also have the momentum: d <- mu d - eta g / (...), p <- p + d). There
+    epsilon must stand under the root: for a steady gradient v - m^2 tends to 0, and beside the root
+    an epsilon of 1e-8 would leave the step to rounding.
     State: second_moment, num_steps; first_moment where centred; velocity where there is momentum.
     """
 
     step_size: Scheduled = 0.01
     decay: Scheduled = 0.9
-    epsilon: float = 1e-7  # under the root: v - m^2 may vanish, and rounding is its square
+    epsilon: float = 1e-7
     momentum: Scheduled = 0.0
     centred: bool = False
 

@@ -53,8 +53,23 @@ def test_labels_of_nested_steps(run: Any) -> None:
     assert "sequence_1/linear_1" in {s.label for s in program.steps}
 
 
-RECTIFIERS = [L.Relu(), L.LeakyRelu(), L.Prelu(), L.Elu(), L.Swish(), L.Gelu(), L.Activation("mish")]
-OTHERS = [L.Tanh(), L.Selu(), L.Logistic(), L.Linear(3), L.Activation(lambda x: x * x), L.linear_relu(3)]
+RECTIFIERS = [
+    L.Relu(),
+    L.LeakyRelu(),
+    L.Prelu(),
+    L.Elu(),
+    L.Swish(),
+    L.Gelu(),
+    L.Activation("mish"),
+]
+OTHERS = [
+    L.Tanh(),
+    L.Selu(),
+    L.Logistic(),
+    L.Linear(3),
+    L.Activation(lambda x: x * x),
+    L.linear_relu(3),
+]
 
 
 @pytest.mark.parametrize("layer", RECTIFIERS, ids=str)
@@ -132,7 +147,9 @@ def test_transposed_convolution_undoes_the_shape() -> None:
     """With the output padding that rounding down lost, a transpose restores every extent."""
     for extent in (7, 8, 9):
         for kernel, stride, padding in ((3, 2, 1), (4, 3, 0), (5, 1, 2)):
-            (y,) = L.output_specs(L.Convolution(1, kernel, stride, padding), [Spec((1, 1, extent, extent))])
+            (y,) = L.output_specs(
+                L.Convolution(1, kernel, stride, padding), [Spec((1, 1, extent, extent))]
+            )
             lost = (extent + 2 * padding - kernel) % stride
             back = L.TransposedConvolution(1, kernel, stride, padding, output_padding=lost)
             assert L.output_specs(back, [y]) == (Spec((1, 1, extent, extent)),)

@@ -44,7 +44,12 @@ def test_a_layer_and_an_initialiser_may_have_one_name() -> None:
 
 
 def test_shapes_of_an_input() -> None:
-    same = [L.Input(1, 28, 28), L.Input((1, 28, 28)), L.Input([1, 28, 28]), L.Input(shape=(1, 28, 28))]
+    same = [
+        L.Input(1, 28, 28),
+        L.Input((1, 28, 28)),
+        L.Input([1, 28, 28]),
+        L.Input(shape=(1, 28, 28)),
+    ]
     assert len(set(same)) == 1
     assert L.Input(784).shape == (784,)
     assert L.Input().shape == ()
@@ -100,7 +105,10 @@ def test_functions_need_a_name_to_be_stored() -> None:
     with pytest.raises(DescriptionError) as caught:
         L.to_data(layer)
     assert len(caught.value.problems) == 2
-    assert "Sequence.layers[1] (Function).function: the function squashed has no name to store" in str(caught.value)
+    assert (
+        "Sequence.layers[1] (Function).function: the function squashed has no name to store"
+        in str(caught.value)
+    )
     assert "cortex.layers.register_function(name, function)" in str(caught.value)
     assert L.register_function("test.squashed", squashed) is squashed
     data = L.to_data(layer)
@@ -119,7 +127,9 @@ def test_a_layer_of_your_own() -> None:
         def forward(self, build: Any, x: Any) -> Any:
             return 2 * x
 
-    with pytest.raises(DescriptionError, match="TwiceForTest: the type is not registered; decorate it"):
+    with pytest.raises(
+        DescriptionError, match="TwiceForTest: the type is not registered; decorate it"
+    ):
         L.to_data(TwiceForTest())
     L.register(TwiceForTest)
     assert L.from_data({"type": "TwiceForTest"}) == TwiceForTest()
@@ -128,7 +138,9 @@ def test_a_layer_of_your_own() -> None:
 
 
 def test_a_name_registers_once() -> None:
-    with pytest.raises(DescriptionError, match="layer Linear: the name is taken by cortex.layers.linear.Linear"):
+    with pytest.raises(
+        DescriptionError, match="layer Linear: the name is taken by cortex.layers.linear.Linear"
+    ):
 
         @L.register
         @dataclass(frozen=True)

@@ -67,6 +67,7 @@ WRONG: list[tuple[Any, list[str]]] = [
     (lambda: L.Split((2, 0)), ["widths: expected"]),
     (lambda: L.Reshape((0, 3)), ["shape: expected", "or -1 for the rest"]),
     (lambda: L.Reshape((-1, -1)), ["shape: only one extent may be -1, given (-1, -1)"]),
+    (lambda: L.Transpose((0, 1)), ["axes: expected a tuple with each of the axes 1, 2, ... once, given (0, 1)"]),
     (lambda: L.Scale("2"), ["factor: expected a number or a regular nested tuple of numbers, given '2'"]),
     (lambda: L.Scale(((1, 2), (3,))), ["factor: expected a number or a regular nested tuple"]),
     (lambda: L.Softplus(0), ["beta: expected a number > 0, given 0"]),
@@ -95,7 +96,11 @@ def test_construction(make: Any, words: list[str]) -> None:
 S = Spec
 MISFITS: list[tuple[Any, tuple[Spec, ...], str]] = [
     (L.Linear(3), (S((5,)),), "Linear: expected an input [batch, features, ...], given float32[5]"),
-    (L.Linear(3), (S((5, 2)), S((5, 2))), "Linear: expected 1 input, given 2 (float32[5, 2], float32[5, 2])"),
+    (
+        L.Linear(3),
+        (S((5, 2)), S((5, 2))),
+        "Linear: expected 1 input, given 2 (float32[5, 2], float32[5, 2])",
+    ),
     (L.Relu(), (), "Relu: expected 1 input, given 0 (none)"),
     (L.Join(), (), "Join: expected at least 1 input, given none"),
     (
@@ -127,14 +132,23 @@ MISFITS: list[tuple[Any, tuple[Spec, ...], str]] = [
         "Reshape: an example of float32[2, 10] has 10 elements, the shape (3, 4) asks for 12",
     ),
     (L.Reshape((3, -1)), (S((2, 10)),), "the shape (3, -1) asks for a multiple of 3"),
+    (L.Transpose((2, 1)), (S((2, 6)),), "Transpose: axes (2, 1) need 3 axes, given float32[2, 6]"),
     (
         L.Split((2, 3)),
         (S((2, 6)),),
         "Split: the widths (2, 3) add up to 5, axis 1 of float32[2, 6] has extent 6",
     ),
-    (L.Split((2,), axis=2), (S((2, 6)),), "Split: axis 2 is not among the axes of float32[2, 6] behind the batch"),
+    (
+        L.Split((2,), axis=2),
+        (S((2, 6)),),
+        "Split: axis 2 is not among the axes of float32[2, 6] behind the batch",
+    ),
     (L.Scale((1.0, 2.0, 3.0)), (S((2, 6)),), "do not broadcast"),
-    (L.Scale(((1.0, 2.0), (3.0, 4.0))), (S((1, 2)),), "Scale: factor and constant must broadcast to an example"),
+    (
+        L.Scale(((1.0, 2.0), (3.0, 4.0))),
+        (S((1, 2)),),
+        "Scale: factor and constant must broadcast to an example",
+    ),
     (
         L.LayerNormalisation((1, 3)),
         (S((2, 6)),),

@@ -14,7 +14,9 @@ RAMP = np.arange(-5.0, 5.0).reshape(1, 10)
 
 def test_linear(run: Any) -> None:
     given = {"weights": [[1, 2], [3, 4]], "bias": [0, 10]}
-    r = run(L.Linear(2), np.tile([[1.0, 2.0]], (10, 1)), dy=np.tile([[1, 2]], (10, 1)), parameters=given)
+    r = run(
+        L.Linear(2), np.tile([[1.0, 2.0]], (10, 1)), dy=np.tile([[1, 2]], (10, 1)), parameters=given
+    )
     np.testing.assert_array_equal(r.y, np.tile([[5, 21]], (10, 1)))
     np.testing.assert_array_equal(r.gradient("weights"), 10 * np.array([[1, 2], [2, 4]]))
     np.testing.assert_array_equal(r.gradient("bias"), [10, 20])
@@ -26,7 +28,13 @@ def test_linear(run: Any) -> None:
     np.testing.assert_array_equal(r.gradient("weights"), [[1, 2], [-1, -2]])
 
 
-TANH = [-0.9999092042625951, -0.999329299739067, -0.9950547536867305, -0.9640275800758169, -0.7615941559557649]
+TANH = [
+    -0.9999092042625951,
+    -0.999329299739067,
+    -0.9950547536867305,
+    -0.9640275800758169,
+    -0.7615941559557649,
+]
 TANH_DX = [
     -9.079161547192634e-4, -0.005363802732103666, -0.0295981114963205, -0.14130164970632886, -0.41997434161402614,
 ]  # fmt: skip
@@ -68,7 +76,9 @@ def test_tanh_and_logistic(layer: Any, run: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("layer", "y", "dx"), [(L.Swish(), SWISH, SWISH_DX), (L.Selu(), SELU, SELU_DX)], ids=["swish", "selu"]
+    ("layer", "y", "dx"),
+    [(L.Swish(), SWISH, SWISH_DX), (L.Selu(), SELU, SELU_DX)],
+    ids=["swish", "selu"],
 )
 def test_swish_and_selu_have_their_true_derivative(layer: Any, y: Any, dx: Any, run: Any) -> None:
     r = run(layer, RAMP)
@@ -138,7 +148,9 @@ def test_convolution_of_several_channels(run: Any) -> None:
     ]  # fmt: skip
     np.testing.assert_array_equal(r.y.reshape(-1), y)
     first = np.array([798, 810, 822, 846, 858, 870, 894, 906, 918])
-    np.testing.assert_array_equal(r.gradient("weights")[1].reshape(4, 9), [first + 192 * c for c in range(4)])
+    np.testing.assert_array_equal(
+        r.gradient("weights")[1].reshape(4, 9), [first + 192 * c for c in range(4)]
+    )
     plane = [108, 219, 225, 114, 225, 456, 468, 237, 243, 492, 504, 255, 126, 255, 261, 132]
     for item in r.gradient("x0"):
         np.testing.assert_array_equal(item[0].reshape(-1), plane)
@@ -181,21 +193,30 @@ def test_average_pooling_of_ones(run: Any) -> None:
 def test_pooling_with_padding_and_stride(run: Any) -> None:
     x = np.resize(np.arange(-5.0, 15), 128).reshape(2, 4, 4, 4)
     most = run(L.MaxPooling(3, 2, 1), x).y.reshape(-1)
-    np.testing.assert_array_equal(most[:16], [0, 2, 8, 10, 12, 14, 4, 6, 12, 14, 12, 14, 8, 10, 12, 14])
+    np.testing.assert_array_equal(
+        most[:16], [0, 2, 8, 10, 12, 14, 4, 6, 12, 14, 12, 14, 8, 10, 12, 14]
+    )
     counted = run(L.AveragePooling(3, 2, 1, count_padding=True), x)
     ninths = [-10, -6, 21, 45, 14, 30, -3, 9, 38, 66]
     np.testing.assert_allclose(counted.y.reshape(-1)[:10], np.array(ninths) / 9, rtol=1e-12)
     plane = np.array([1, 2, 1, 1, 2, 4, 2, 2, 1, 2, 1, 1, 1, 2, 1, 1]) / 9
     np.testing.assert_allclose(counted.gradient("x0")[1, 2].reshape(-1), plane, rtol=1e-12)
     real = run(L.AveragePooling(3, 2, 1), x)
-    np.testing.assert_allclose(real.y.reshape(-1)[:10], [-2.5, -1, 3.5, 5, 3.5, 5, -0.5, 1, 9.5, 11])
+    np.testing.assert_allclose(
+        real.y.reshape(-1)[:10], [-2.5, -1, 3.5, 5, 3.5, 5, -0.5, 1, 9.5, 11]
+    )
     expected = [0.25, 5 / 12, 1 / 6, 1 / 6, 5 / 12, 25 / 36, 5 / 18, 5 / 18]
     np.testing.assert_allclose(real.gradient("x0")[0, 0].reshape(-1)[:8], expected, rtol=1e-12)
 
 
 def test_batch_normalisation_in_inference(run: Any) -> None:
     x = np.arange(12.0).reshape(4, 3)
-    given = {"running_mean": [1] * 3, "running_variance": [0, 1, 2], "scale": [3] * 3, "bias": [4] * 3}
+    given = {
+        "running_mean": [1] * 3,
+        "running_variance": [0, 1, 2],
+        "scale": [3] * 3,
+        "bias": [4] * 3,
+    }
     y = run(L.BatchNormalisation(epsilon=1e-2, per="element"), x, parameters=given).y
     expected = [
         [-26, 4, 6.116036847575795], [64, 12.955334711889902, 12.46414739030318],
@@ -207,7 +228,12 @@ def test_batch_normalisation_in_inference(run: Any) -> None:
 def test_batch_normalisation_in_training(run: Any) -> None:
     """The original's factor .8 weights the new batch: momentum .2 weights the old value."""
     x = np.arange(12.0).reshape(4, 3)
-    given = {"running_mean": [2] * 3, "running_variance": [4] * 3, "scale": [3] * 3, "bias": [4] * 3}
+    given = {
+        "running_mean": [2] * 3,
+        "running_variance": [4] * 3,
+        "scale": [3] * 3,
+        "bias": [4] * 3,
+    }
     r = run(L.BatchNormalisation(0.2, 1e-2, "element"), x, training=True, parameters=given, dy=x)
     rows = [-0.023134696804511745, 2.6589551010651626, 5.341044898934837, 8.023134696804512]
     np.testing.assert_allclose(r.y, np.repeat(rows, 3).reshape(4, 3), rtol=1e-12)
@@ -221,7 +247,12 @@ def test_batch_normalisation_in_training(run: Any) -> None:
 
 def test_batch_normalisation_per_channel(run: Any) -> None:
     x = np.arange(24.0).reshape(2, 3, 4)
-    given = {"running_mean": [2] * 3, "running_variance": [4] * 3, "scale": [3] * 3, "bias": [4] * 3}
+    given = {
+        "running_mean": [2] * 3,
+        "running_variance": [4] * 3,
+        "scale": [3] * 3,
+        "bias": [4] * 3,
+    }
     r = run(L.BatchNormalisation(0.2, 1e-2), x, training=True, parameters=given, dy=x)
     first = [0.3139510961275713, 0.8054242833105618, 1.2968974704935523, 1.788370657676543]
     second = [6.211629342323457, 6.703102529506448, 7.194575716689438, 7.686048903872429]

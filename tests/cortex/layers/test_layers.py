@@ -6,11 +6,22 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
+from formulas import (
+    column,
+    convolve,
+    elu,
+    erf,
+    neighbours,
+    normalised,
+    pooled,
+    ragged_product,
+    ragged_sum,
+    spread,
+)
 
 from cortex import layers
 from cortex.compute import Spec
@@ -60,6 +71,7 @@ from cortex.layers import (
     Split,
     Swish,
     Tanh,
+    Transpose,
     TransposedConvolution,
     TransposedConvolution1D,
 )
@@ -82,109 +94,6 @@ class Row:
     training: str = "same"
     dtype: str = "float64"
     stopped: bool = False
-
-
-def pairs(value: Any, rank: int) -> list[Any]:
-    return list(value) if isinstance(value, tuple) else [value] * rank
-
-
-def convolve(x: np.ndarray, w: np.ndarray, b: Any, stride: Any, pads: Any, dilation: Any, groups: int) -> np.ndarray:
-    """The definition, cell by cell."""
-    rank = x.ndim - 2
-    s, d = pairs(stride, rank), pairs(dilation, rank)
-    x = np.pad(x, [(0, 0), (0, 0), *pads])
-    reach = [(k - 1) * di + 1 for k, di in zip(w.shape[2:], d, strict=True)]
-    out = [(n - r) // si + 1 for n, r, si in zip(x.shape[2:], reach, s, strict=True)]
-    y = np.zeros((x.shape[0], w.shape[0], *out))
-    wide, per = w.shape[0] // groups, w.shape[1]
-    for n, o, c, cell, k in product(
-        range(x.shape[0]),
-        range(w.shape[0]),
-        range(per),
-        product(*map(range, out)),
-        product(*map(range, w.shape[2:])),
-    ):
-        place = tuple(t * si + ki * di for t, si, ki, di in zip(cell, s, k, d, strict=True))
-        y[(n, o, *cell)] += w[(o, c, *k)] * x[(n, o // wide * per + c, *place)]
-    return y if b is None else y + b.reshape(-1, *[1] * rank)
-
-
-def spread(x: np.ndarray, w: np.ndarray, b: Any, stride: Any, pads: Any, extra: Any, groups: int) -> np.ndarray:
-    """The transposed convolution, cell by cell: every input cell adds a scaled kernel."""
-    rank = x.ndim - 2
-    s = pairs(stride, rank)
-    full = [(n - 1) * si + k for n, si, k in zip(x.shape[2:], s, w.shape[2:], strict=True)]
-    wide, per = x.shape[1] // groups, w.shape[1]
-    y = np.zeros((x.shape[0], per * groups, *(f + e for f, e in zip(full, pairs(extra, rank), strict=True))))
-    for n, c, o, cell, k in product(
-        range(x.shape[0]),
-        range(x.shape[1]),
-        range(per),
-        product(*map(range, x.shape[2:])),
-        product(*map(range, w.shape[2:])),
-    ):
-        place = tuple(t * si + ki for t, si, ki in zip(cell, s, k, strict=True))
-        y[(n, c // wide * per + o, *place)] += w[(c, o, *k)] * x[(n, c, *cell)]
-    cut = tuple(slice(low, y.shape[2 + i] - high) for i, (low, high) in enumerate(pads))
-    y = y[(slice(None), slice(None), *cut)]
-    return y if b is None else y + b.reshape(-1, *[1] * rank)
-
-
-def pooled(x: np.ndarray, size: Any, stride: Any, pads: Any, out: Any, kind: str, counted: bool) -> np.ndarray:
-    """Each window's real cells, by their positions; `out` is the expected number of windows."""
-    rank = x.ndim - 2
-    k, s = pairs(size, rank), pairs(stride, rank)
-    y = np.zeros((*x.shape[:2], *out))
-    for cell in product(*map(range, out)):
-        cut, count = [], 1
-        for t, ki, si, (low, high), n in zip(cell, k, s, pads, x.shape[2:], strict=True):
-            start = t * si - low
-            cut.append(slice(max(0, start), min(n, start + ki)))
-            count *= min(n + high, start + ki) - start
-        piece = x[(slice(None), slice(None), *cut)].reshape(*x.shape[:2], -1)
-        if kind == "max":
-            y[(..., *cell)] = piece.max(-1)
-        else:
-            y[(..., *cell)] = piece.sum(-1) / (count if counted else piece.shape[-1])
-    return y
-
-
-def normalised(x: np.ndarray, axes: tuple[int, ...], epsilon: float) -> np.ndarray:
-    mean = x.mean(axes, keepdims=True)
-    return (x - mean) / np.sqrt(((x - mean) ** 2).mean(axes, keepdims=True) + epsilon)
-
-
-def neighbours(x: np.ndarray, size: int, k: float, alpha: float, beta: float) -> np.ndarray:
-    y = np.zeros_like(x)
-    for c in range(x.shape[1]):
-        low = max(0, c - (size - 1) // 2)
-        near = x[:, low : c - (size - 1) // 2 + size]
-        y[:, c] = x[:, c] / (k + alpha / size * (near**2).sum(1)) ** beta
-    return y
-
-
-def erf(x: np.ndarray) -> np.ndarray:
-    return np.vectorize(math.erf)(x)
-
-
-def column(p: np.ndarray, x: np.ndarray) -> np.ndarray:
-    return p.reshape(-1, *[1] * (x.ndim - 2))
-
-
-def elu(x: np.ndarray, alpha: float) -> np.ndarray:
-    return np.where(x > 0, x, alpha * (np.exp(np.minimum(x, 0)) - 1))
-
-
-def ragged_sum(*xs: np.ndarray) -> np.ndarray:
-    y = np.zeros((xs[0].shape[0], max(x.shape[1] for x in xs), *xs[0].shape[2:]))
-    for x in xs:
-        y[:, : x.shape[1]] += x
-    return y
-
-
-def ragged_product(*xs: np.ndarray) -> np.ndarray:
-    width = min(x.shape[1] for x in xs)
-    return np.prod([x[:, :width] for x in xs], 0)
 
 
 def per_channel(x: np.ndarray, p: Arrays, epsilon: float) -> np.ndarray:
@@ -225,9 +134,7 @@ ROWS = [
     Row(Linear(4, bias=False), (IMAGE,), lambda p, x: x.reshape(len(x), -1) @ p["weights"].T),
     Row(Linear(4, axes="last"), ((2, 3, 5),), lambda p, x: x @ p["weights"].T + p["bias"]),
     Row(Linear(3, False, "last"), ((2, 5),), lambda p, x: x @ p["weights"].T),
-    Row(
-        Embedding(7, 3), ((5,),), lambda p, x: p["weights"][x], dtype="int32"
-    ),
+    Row(Embedding(7, 3), ((5,),), lambda p, x: p["weights"][x], dtype="int32"),
     Row(
         Embedding(7, 3, padding_index=2),
         ((2, 4),),
@@ -321,14 +228,13 @@ ROWS = [
     Row(Dropout(0.3, "gaussian"), ((3, 5),), lambda p, x: x, "random"),
     Row(GaussianNoise(0.2), ((3, 5),), lambda p, x: x, "random"),
     Row(MultiplicativeNoise(0.7, 0.3), ((30,),), lambda p, x: x, "random"),
-    Row(
-        BatchNormalisation(), (IMAGE,), lambda p, x: per_channel(x, p, 1e-4), "statistics"
-    ),
+    Row(BatchNormalisation(), (IMAGE,), lambda p, x: per_channel(x, p, 1e-4), "statistics"),
     Row(
         BatchNormalisation(0.5, 1e-2, "element"),
         ((2, 3),),
-        lambda p, x: p["scale"] * (x - p["running_mean"]) / np.sqrt(p["running_variance"] + 1e-2)
-        + p["bias"],
+        lambda p, x: (
+            p["scale"] * (x - p["running_mean"]) / np.sqrt(p["running_variance"] + 1e-2) + p["bias"]
+        ),
         "statistics",
     ),
     Row(
@@ -355,11 +261,14 @@ ROWS = [
     Row(
         Normaliser(0.1, 0.5),
         ((3, 2),),
-        lambda p, x: (x - p["running_mean"]) / np.sqrt(p["running_square"] - p["running_mean"] ** 2),
+        lambda p, x: (
+            (x - p["running_mean"]) / np.sqrt(p["running_square"] - p["running_mean"] ** 2)
+        ),
     ),
     Row(Identity(), (IMAGE,), lambda p, x: x),
     Row(Flatten(), (IMAGE,), lambda p, x: x.reshape(len(x), -1)),
     Row(Reshape((5, -1, 3)), (IMAGE,), lambda p, x: x.reshape(len(x), 5, 7, 3)),
+    Row(Transpose((3, 1, 2)), (IMAGE,), lambda p, x: np.moveaxis(x, 3, 1)),
     Row(Scale((2.0, 3.0), 1.0), ((3, 2),), lambda p, x: x * [2, 3] + 1),
     Row(Split((2, 1, 4)), ((7, 3),), lambda p, x: (x[:, :2], x[:, 2:3], x[:, 3:])),
     Row(Split((2, 3), axis=-1), ((4, 5),), lambda p, x: (x[..., :2], x[..., 2:])),
@@ -372,10 +281,10 @@ ROWS = [
     Row(
         Sequence([Linear(4), Tanh(), Sequence([Linear(3, bias=False)])]),
         ((2, 3),),
-        lambda p, x: np.tanh(
-            x.reshape(len(x), -1) @ p["linear_1.weights"].T + p["linear_1.bias"]
-        )
-        @ p["sequence_1.linear_1.weights"].T,
+        lambda p, x: (
+            np.tanh(x.reshape(len(x), -1) @ p["linear_1.weights"].T + p["linear_1.bias"])
+            @ p["sequence_1.linear_1.weights"].T
+        ),
     ),
     Row(
         Branches([Linear(2), Sequence([Linear(3), Linear(2)]), Tanh()]),
@@ -392,8 +301,9 @@ ROWS = [
     Row(
         Residual([Linear(4)], shortcut=Linear(4, bias=False)),
         ((5,),),
-        lambda p, x: x @ (p["body.linear_1.weights"] + p["shortcut.weights"]).T
-        + p["body.linear_1.bias"],
+        lambda p, x: (
+            x @ (p["body.linear_1.weights"] + p["shortcut.weights"]).T + p["body.linear_1.bias"]
+        ),
     ),
     Row(
         Autoencoder(Linear(3), Sequence([Linear(5), Tanh()]), 0.5),
@@ -424,7 +334,10 @@ def make_arrays(row: Row, batch: int) -> tuple[list[Spec], Arrays]:
 def cotangents(compiled: Any) -> Arrays:
     generator = np.random.default_rng(3)
     program = compiled.executable.program
-    return {f"dy{i}": generator.normal(size=program.outputs[f"y{i}"].shape) for i in range(compiled.count)}
+    return {
+        f"dy{i}": generator.normal(size=program.outputs[f"y{i}"].shape)
+        for i in range(compiled.count)
+    }
 
 
 def test_every_layer_has_a_row() -> None:

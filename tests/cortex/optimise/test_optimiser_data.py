@@ -35,7 +35,9 @@ def test_data_are_readable() -> None:
 def test_a_name_is_enough() -> None:
     assert o.from_data("adam") == o.Adam()
     assert o.from_data("AdamW") == o.AdamW()
-    with pytest.raises(DescriptionError, match="no optimiser has the type 'adm'; did you mean 'adam'"):
+    with pytest.raises(
+        DescriptionError, match="no optimiser has the type 'adm'; did you mean 'adam'"
+    ):
         o.from_data("adm")
 
 
@@ -51,7 +53,10 @@ def test_everything_wrong_is_reported_at_once_with_near_names() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: o.Adam(step_size=-1), "Adam: step_size: expected a number >= 0, or a schedule, given -1"),
+        (
+            lambda: o.Adam(step_size=-1),
+            "Adam: step_size: expected a number >= 0, or a schedule, given -1",
+        ),
         (lambda: o.Adam(step_size="fast"), "step_size: expected .* given 'fast'"),  # type: ignore[arg-type]
         (lambda: o.Adam(first_decay=1.0), "first_decay: expected a number >= 0 and < 1, given 1.0"),
         (lambda: o.Adam(epsilon=0), "epsilon: expected a number > 0, given 0"),
