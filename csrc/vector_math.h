@@ -1,11 +1,11 @@
 // Elementary functions of Vec<float> and Vec<double>, with the meaning that NumPy gives them.
 //
-// Largest error in units of the last place over random arguments and the hard ones (near 0, near the zeros of the
-// function, at the ends of the range), the worst of the three instruction sets:
+// Largest error in units of the last place, over a million random arguments of every size and those near the zeros of
+// the function, the worst of the three instruction sets:
 //
-//              exp  expm1  log  log1p  tanh  logistic  sqrt  erf  sin  cos  pow
-//   float
-//   double
+//             exp  expm1   log  log1p  tanh  logistic   erf   sin   cos   pow
+//   float     1.0    1.7   0.8    1.5   2.5       2.4   2.6   0.5   0.5   0.5
+//   double    1.0    2.2   0.9    1.5   2.6       2.2   3.0   2.1   1.9   0.6
 //
 // Infinities, zeros with their sign, NaN and subnormal numbers give what C's functions give; a subnormal result may be
 // off by one unit more. Polynomials are minimax fits (Remez) of the quantity that their name says, made with 50 digits;

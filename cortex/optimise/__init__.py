@@ -7,3 +7,9 @@
 | `constraints` | max-norm, bounds, clipping of gradients |
 | `trace` | an optimiser as one fused, compiled pass |
 """
+
+from __future__ import annotations
+
+from . import constraints, optimisers, schedules, trace
+
+__all__ = ["constraints", "optimisers", "schedules", "trace"]

@@ -41,7 +41,7 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
     from . import contraction, maps, movement, pooling, random, reduction, rows
 
     return {
-        Map: (maps.with_numba,),
+        Map: (maps.map_,),
         MatMul: (contraction.matmul,),
         Fused: (contraction.fused,),
         Convolution: (contraction.convolution,),
