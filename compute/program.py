@@ -209,15 +209,17 @@ class Program:
         """Name a range of the flat (1-d) state buffer `state` and return it as a value.
 
         Raises:
-            ShapeError: the name is taken, or the range leaves the buffer.
+            ShapeError: the name is taken, there is no such state, or the range leaves the buffer.
         """
         from .ops import Reshape, Slice
 
         self._check_free(name)
+        if state not in self.state:
+            raise ShapeError(f"Program.view {name!r}: no state named {state!r}{near(state, self.state)}")
         whole = self.state[state]
         view = View(state, offset, tuple(shape))
         size = Spec(view.shape, whole.dtype).size
-        if whole.spec.rank != 1 or offset + size > whole.spec.size:
+        if whole.spec.rank != 1 or offset < 0 or offset + size > whole.spec.size:
             raise ShapeError(
                 f"Program.view {name!r}: {size} elements from {offset} do not lie inside the 1-d buffer "
                 f"{state!r} of {whole.spec}"
@@ -290,10 +292,11 @@ class Program:
         """Say what a run leaves in the state buffer `state`.
 
         Raises:
-            ShapeError: there is no such state, or the specs differ.
+            ShapeError: there is no such state, the specs differ, or the value belongs to another program.
         """
         if state not in self.state:
             raise ShapeError(f"Program.update: no state named {state!r}{near(state, self.state)}")
+        self._check_own("update", value)
         if value.spec != self.state[state].spec:
             raise ShapeError(
                 f"Program.update {state!r}: expected {self.state[state].spec}, given {value.spec}"
@@ -301,8 +304,13 @@ class Program:
         self.updates[state] = value
 
     def output(self, name: str, value: Value) -> None:
-        """Name a value that the host may read after a run."""
+        """Name a value that the host may read after a run.
+
+        Raises:
+            ShapeError: the name is taken, or the value belongs to another program.
+        """
         self._check_free(name)
+        self._check_own("output", value)
         self.outputs[name] = value
 
     def next_random(self) -> int:
@@ -318,6 +326,10 @@ class Program:
             yield
         finally:
             self.label = before
+
+    def _check_own(self, what: str, value: Value) -> None:
+        if value.program is not self:
+            raise ShapeError(f"Program.{what}: {value!r} belongs to another program")
 
     def _check_free(self, name: str) -> None:
         for kind in (self.inputs, self.state, self.outputs, self.views):

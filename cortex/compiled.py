@@ -144,7 +144,8 @@ def _check_labels(name: str, given: np.ndarray, labels: Labels) -> None:
     if given.size and given.dtype.kind in "iu" and int(given.max()) >= labels.classes:
         where = tuple(int(i) for i in np.unravel_index(int(given.argmax()), given.shape))
         raise ShapeError(
-            f"write {name!r}: labels for the output {labels.output!r} lie in 0..{labels.classes - 1} (below 0: missing), "
+            f"write {name!r}: labels for the output {labels.output!r} lie in "
+            f"0..{labels.classes - 1} (below 0: missing), "
             f"given {given.max()} at {where[0] if len(where) == 1 else where}"
         )
 

@@ -21,12 +21,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from cortex.compiled import NetworkExecutable, batch_size_problems, compiled
-from cortex.compute.autodiff import gradients as record_gradients
 from cortex.compute.backend import Backend, Memory
 from cortex.compute.errors import DescriptionError, near
-from cortex.compute.program import Program, Value
 from cortex.network import Network
-from cortex.network.references import parse
 from cortex.objectives import Columns, LossOf, TargetOf, objectives, the_output
 from cortex.prediction import predict
 from cortex.protocols import Optimiser
@@ -35,13 +32,9 @@ from cortex.tracing import (
     Clip,
     Metric,
     Objective,
-    Traced,
-    name_outputs,
-    output_value,
     trace_evaluation,
-    trace_forward,
+    trace_gradients,
     trace_inference,
-    trace_loss,
     trace_training,
 )
 
@@ -70,13 +63,14 @@ def training_step(
 ) -> NetworkExecutable:
     """Return the executable of one training step; see `cortex.tracing` for the names of what it reads and writes.
 
-    `loss` is a loss, or maps outputs to losses or (loss, weight) pairs; None chooses by the output: the cross-entropy
-    of a softmax, else the mean squared error. `target` is the column of the targets, or maps outputs to columns.
-    `columns` says what one example of a target column is (a `Spec`, or the `columns` of a data set); without it labels are int32 and other targets have
-    the spec of their output. `sample_weight` adds the input of that name, a weight per example. `metrics` names sums
-    to output ("correct") or maps names to functions (build, output, target) -> 0-d value; `totals` keeps running sums
-    of losses and metrics. `clip` limits the length of the whole gradient; `Clip` says more. `backend` None is the
-    default one. `dtype` converts the network first.
+    `loss` is a loss, or maps outputs to losses or (loss, weight) pairs; None chooses by the output: the
+    cross-entropy of a softmax, else the mean squared error. `target` is the column of the targets, or maps
+    outputs to columns. `columns` says what one example of a target column is (a `Spec`, or the `columns` of
+    a data set); without it labels are int32 and other targets are like their output. `sample_weight` adds
+    the input of that name, a weight per example. `metrics` names sums to output ("correct") or maps names to
+    functions (build, output, target) -> 0-d value; `totals` keeps running sums of losses and metrics. `clip`
+    limits the length of the whole gradient; `Clip` says more. `backend` None is the default one. `dtype`
+    converts the network first.
 
     Raises:
         DescriptionError: everything wrong with the arguments, at once.
@@ -191,26 +185,9 @@ def gradients(
     ]
     if problems:
         raise DescriptionError("gradients", problems)
-    if of == "loss":
-        traced, value, penalty = trace_loss(
-            network, batch_size, aims, training=training, flat=False
-        )
-        value = value if penalty is None else value + penalty
-    else:
-        traced = trace_forward(network, batch_size, training)
-        value = output_value(traced, of)
-        name_outputs(traced)
-        if of not in traced.program.outputs:
-            traced.program.output(of, value)
-    start = traced.program.input("cotangent", value.shape, value.dtype) if cotangent else None
-    variables = [_variable(traced, name) for name in names]
-    for name, v in zip(names, variables, strict=True):
-        if not v.spec.is_float:
-            problem = f"wrt: {name!r} holds {v.spec}, and only floats have gradients; name a node behind it"
-            raise DescriptionError("gradients", [problem])
-    found = record_gradients(traced.program, value, variables, start)
-    for name, gradient in zip(names, found, strict=True):
-        traced.program.output(f"gradient.{name}", gradient)
+    traced = trace_gradients(
+        network, batch_size, of, names, objectives=aims, cotangent=cotangent, training=training
+    )
     return compiled(traced, backend, memory, seed, aims)
 
 
@@ -220,15 +197,6 @@ def parameters_of(executable: NetworkExecutable, network: Network | None = None)
     return network.with_parameters(
         {name: executable.read(name) for name in network.parameter_specs}
     )
-
-
-def _variable(traced: Traced, name: str) -> Value:
-    program: Program = traced.program
-    if name in program.inputs and program.inputs[name].spec.is_float:
-        return program.inputs[name]
-    if parse(name).parameter:
-        return traced.forward.used[name]
-    return output_value(traced, name)
 
 
 def _parameter_names(network: Network) -> list[str]:

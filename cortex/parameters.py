@@ -1,10 +1,11 @@
 """The flat layout of a network's parameters: what a program's state looks like.
 
-Trainable parameters with equal attributes (learning-rate factor, frozen, l1, l2, max-norm) form a group; group k is one
-flat state buffer `parameters.<k>`, and each parameter a view of it under its own name, `conv1.weights`. Views start at
-multiples of 16 elements (64 bytes in float32, a cache line and an AVX-512 register); what lies between is zero and stays
-zero. Statistics are state of their own. The layout depends on the network alone, so every program traced from it
-(training, evaluation, inference, gradients, for any batch size) finds its parameters in the same memory.
+Trainable parameters with equal attributes (learning-rate factor, frozen, l1, l2, max-norm) form a group; group
+k is one flat state buffer `parameters.<k>`, and each parameter a view of it under its own name, `conv1.weights`.
+Views start at multiples of 16 elements (64 bytes in float32: a cache line, an AVX-512 register); what lies
+between is zero and stays zero. Statistics are state of their own. The layout depends on the network alone, so
+every program traced from it (training, evaluation, inference, gradients, for any batch size) finds its
+parameters in the same memory.
 """
 
 from __future__ import annotations

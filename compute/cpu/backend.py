@@ -28,7 +28,6 @@ class CpuExecutable:
         self.memory = memory
         self._low = low = lower(program)
         self._buffers = buffers = HostBuffers(program, memory)
-        self.write, self.read = buffers.write, buffers.read
         arena = assign(low)
         self._arena = aligned(Spec((arena.size,), "uint8"))
         for root in arena.roots:
@@ -41,12 +40,25 @@ class CpuExecutable:
         for k, (operand, _) in enumerate(low.checks):
             operand.place.root.address = self._errors[k:].ctypes.data
         self._executor = self._build(low.instructions)
-        self.run: Callable[[], None] = self._run_checked if low.checks else self._executor.run
         self.report = self._report(arena.size, arena.unplanned)
 
-    def _run_checked(self) -> None:
+    # Methods, not attributes bound to the parts: `compile(p).run` then keeps the memory of the plan alive.
+    def write(self, name: str, array: Any) -> None:
+        """Copy an array into an input, state or view; see `HostBuffers.write`."""
+        self._buffers.write(name, array)
+
+    def read(self, name: str) -> np.ndarray:
+        """Return a copy of an output, state, view or input; see `HostBuffers.read`."""
+        return self._buffers.read(name)
+
+    def run(self) -> None:
+        """Run once.
+
+        Raises:
+            BackendError: an index has no row; the first one is named.
+        """
         self._executor.run()
-        if self._errors.max() >= 0:
+        if self._low.checks and self._errors.max() >= 0:
             k = int(np.argmax(self._errors >= 0))
             position = int(self._errors[k])
             self._errors[:] = -1

@@ -151,7 +151,7 @@ def scalars(backend: Backend) -> None:
 
 @checking(CHECKS, "host/an index without a row")
 def index_without_row(backend: Backend) -> None:
-    """`Gather` beyond the rows is an error that names index and rows, never a read past the end."""
+    """`Gather` beyond the rows is an error that names position and rows, never a read past the end."""
     p = Program()
     p.output("y", p.apply(Gather(), p.input("x", (4, 2)), p.input("i", (3,), "int32")))
     executable = backend.compile(p)
@@ -163,7 +163,7 @@ def index_without_row(backend: Backend) -> None:
             executable.run()
             executable.read("y")
 
-        raises(f"index {wrong} of 4 rows", BackendError, go, str(wrong), "3")
+        raises(f"index {wrong} of 4 rows", BackendError, go, "Gather", "position 1", "0..3")
     executable.write("i", [0, 3, 2])
     executable.run()
     equal("after the error", executable.read("y"), [[0, 1], [6, 7], [4, 5]])

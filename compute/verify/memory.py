@@ -235,3 +235,19 @@ def empty_and_unused(backend: Backend) -> None:
     nothing = Program()
     nothing.persistent("s", (2,))
     execute(backend, nothing, {"s": [1, 2]}).run()
+
+
+@checking(CHECKS, "memory/methods keep their executable alive")
+def methods_keep_alive(backend: Backend) -> None:
+    """`backend.compile(p).read` and `.run` may outlive every other reference to the executable."""
+    p = Program()
+    p.output("y", m.tanh(p.input("x", (5000,))) * 2)
+    executable = execute(backend, p, {"x": np.ones(5000)})
+    read, run = executable.read, executable.run
+    del executable
+    # what a freed arena would be reused for
+    others = [execute(backend, p, {"x": np.full(5000, k)}) for k in range(3)]
+    close("read after the executable is gone", read("y"), np.full(5000, 2 * np.tanh(1)))
+    run()
+    close("run after the executable is gone", read("y"), np.full(5000, 2 * np.tanh(1)))
+    close("another one", others[2].read("y"), np.full(5000, 2 * np.tanh(2)))

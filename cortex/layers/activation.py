@@ -33,7 +33,7 @@ class Elementwise(Base):
 
     def forward(self, build: Build, x: Value) -> Value:
         """Any shape; it stays."""
-        return build.map(self.function, x)  # type: ignore[no-any-return]
+        return build.map(self.function, x)
 
 
 @register
@@ -215,7 +215,7 @@ class Prelu(Base):
         """Any shape; it stays."""
         ones = (1,) * (x.spec.rank - 1 - slope.spec.rank)
         column = reshape_to(build.program, slope, (*slope.shape, *ones))
-        return build.map(lambda x, a: m.where(x > 0, x, a * x), x, column)  # type: ignore[no-any-return]
+        return build.map(lambda x, a: m.where(x > 0, x, a * x), x, column)
 
 
 @register
@@ -230,7 +230,7 @@ class Softmax(Base):
 
     def forward(self, build: Build, x: Value) -> Value:
         """Any shape; it stays."""
-        return build.apply(ops.Softmax(self.axis), x)  # type: ignore[no-any-return]
+        return build.apply(ops.Softmax(self.axis), x)
 
 
 @register
@@ -245,7 +245,7 @@ class LogSoftmax(Base):
 
     def forward(self, build: Build, x: Value) -> Value:
         """Any shape; it stays."""
-        return build.apply(ops.LogSoftmax(self.axis), x)  # type: ignore[no-any-return]
+        return build.apply(ops.LogSoftmax(self.axis), x)
 
 
 def check_function(layer: Base, *fields: str) -> None:

@@ -82,14 +82,18 @@ def outputs_of(result: Value | tuple[Value, ...]) -> tuple[Value, ...]:
     return result if isinstance(result, tuple) else (result,)
 
 
+def type_name(layer: Any) -> str:
+    """Return the class of a layer in small letters: `Convolution1D` gives convolution_1d."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z0-9])", "_", type(layer).__name__).lower()
+
+
 def numbered(layers: Sequence[Any]) -> tuple[str, ...]:
-    """Return a name for each layer: its type and its number among those of that type."""
+    """Return a name for each layer: its type and its number among those of that type, as `relu2`."""
     count: dict[str, int] = {}
     names = []
-    for layer in layers:
-        word = re.sub(r"(?<=[a-z])(?=[A-Z0-9])", "_", type(layer).__name__).lower()
+    for word in map(type_name, layers):
         count[word] = count.get(word, 0) + 1
-        names.append(f"{word}_{count[word]}")
+        names.append(f"{word}{count[word]}")
     return tuple(names)
 
 

@@ -1,4 +1,4 @@
-"""Layers made of layers: they nest; parameters are named `linear_1.weights`, and so on."""
+"""Layers made of layers: they nest; parameters are named `linear1.weights`, and so on."""
 
 from __future__ import annotations
 

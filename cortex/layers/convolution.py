@@ -97,8 +97,8 @@ class Convolution(_Convolving):
         """[N, C, *S] gives [N, kernels, *T]."""
         window = self.window(x.shape[2:])
         if bias is None:
-            return build.apply(ops.Convolution(window, self.groups), x, weights)  # type: ignore[no-any-return]
-        return build.apply(ops.BiasedConvolution(window, self.groups), x, weights, bias)  # type: ignore[no-any-return]
+            return build.apply(ops.Convolution(window, self.groups), x, weights)
+        return build.apply(ops.BiasedConvolution(window, self.groups), x, weights, bias)
 
 
 @register

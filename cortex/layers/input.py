@@ -53,4 +53,4 @@ class Input(Base):
         plain = self.scale == 1 and self.offset == 0
         if plain and (x.dtype == build.dtype or self.dtype in ("int32", "int64")):
             return x
-        return build.map(lambda v: v * self.scale + self.offset, x, dtype=build.dtype)  # type: ignore[no-any-return]
+        return build.map(lambda v: v * self.scale + self.offset, x, dtype=build.dtype)

@@ -34,7 +34,7 @@ class Concatenate(Base):
     def forward(self, build: Build, *inputs: Value) -> Value:
         """[N, a, ...], [N, b, ...], ... give [N, a + b + ..., ...]."""
         axis = normal_axis("Concatenate", self.axis, inputs[0].spec)
-        return build.apply(ops.Concatenate(axis), *inputs)  # type: ignore[no-any-return]
+        return build.apply(ops.Concatenate(axis), *inputs)
 
 
 @register
@@ -70,7 +70,7 @@ class Join(Base):
                 inputs = tuple(columns(build, v, 1, 0, min(widths)) for v in inputs)
         add = self.operation == "+"
         fold = lambda *xs: reduce(lambda a, b: a + b if add else a * b, xs)  # noqa: E731
-        return build.map(fold, *inputs)  # type: ignore[no-any-return]
+        return build.map(fold, *inputs)
 
     @staticmethod
     def _widened(build: Build, x: Value, width: int) -> Value:
@@ -106,7 +106,7 @@ class Function(Base):
                 f"{name}: the function must return a value or a tuple of them, given {given}"
             )
         if self.gradient is None:
-            return result  # type: ignore[no-any-return]
+            return result
         slopes = outputs_of(function_of(self.gradient)(*inputs))
         if len(slopes) != len(inputs) or any(v.shape != result.shape for v in (*slopes, *inputs)):
             raise ShapeError(

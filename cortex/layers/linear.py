@@ -94,4 +94,4 @@ class Embedding(Base):
 
     def forward(self, build: Build, x: Value, *, weights: Value) -> Value:
         """[N, *I] gives [N, *I, units]."""
-        return build.apply(ops.Embedding(self.padding_index), weights, x)  # type: ignore[no-any-return]
+        return build.apply(ops.Embedding(self.padding_index), weights, x)

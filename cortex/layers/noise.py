@@ -34,7 +34,7 @@ class Dropout(Base):
         if not build.training or self.probability == 0:
             return x
         op = ops.Dropout(self.probability, build.program.next_random(), self.distribution)
-        return build.apply(op, x, *random_state(build.program))  # type: ignore[no-any-return]
+        return build.apply(op, x, *random_state(build.program))
 
 
 @register
@@ -73,4 +73,4 @@ class MultiplicativeNoise(Base):
         normal = build.random("normal", x.shape)
         p, sd = self.probability, self.sd
         noisy = build.map(lambda x, u, n: x * m.where(u < p, 1 + sd * n, 1), x, chance, normal)
-        return noisy  # type: ignore[no-any-return]
+        return noisy

@@ -60,7 +60,7 @@ class BatchNormalisation(Base):
         axes = (0, *range(2, x.spec.rank)) if self.per == "channel" else (0,)
         if not build.training:
             op = ops.Normalisation(axes, self.epsilon)
-            return build.apply(op, x, running_mean, running_variance, scale, bias)  # type: ignore[no-any-return]
+            return build.apply(op, x, running_mean, running_variance, scale, bias)
         y, mean, variance = build.apply(ops.BatchNormalisation(axes, self.epsilon), x, scale, bias)
         count = x.spec.size // max(1, scale.spec.size)
         old, new = self.momentum, 1 - self.momentum
@@ -68,7 +68,7 @@ class BatchNormalisation(Base):
         build.update(running_mean, build.map(lambda r, b: old * r + new * b, running_mean, mean))
         moved = build.map(lambda r, b: old * r + unbiased * b, running_variance, variance)
         build.update(running_variance, moved)
-        return y  # type: ignore[no-any-return]
+        return y
 
 
 class _PerExample(Base):
@@ -118,7 +118,7 @@ class LayerNormalisation(_PerExample):
     def forward(self, build: Build, x: Value, *, scale: Value, bias: Value) -> Value:
         """Any shape; it stays."""
         op = ops.LayerNormalisation(self._axes(x.spec), self.epsilon)
-        return build.apply(op, x, scale, bias)  # type: ignore[no-any-return]
+        return build.apply(op, x, scale, bias)
 
 
 @register
@@ -142,7 +142,7 @@ class RmsNormalisation(_PerExample):
     def forward(self, build: Build, x: Value, *, scale: Value) -> Value:
         """Any shape; it stays."""
         op = ops.RmsNormalisation(self._axes(x.spec), self.epsilon)
-        return build.apply(op, x, scale)  # type: ignore[no-any-return]
+        return build.apply(op, x, scale)
 
 
 @register
@@ -166,4 +166,4 @@ class LocalResponseNormalisation(Base):
     def forward(self, build: Build, x: Value) -> Value:
         """[N, C, ...]; the shape stays."""
         op = ops.LocalResponseNormalisation(self.size, self.k, self.alpha, self.beta)
-        return build.apply(op, x)  # type: ignore[no-any-return]
+        return build.apply(op, x)

@@ -57,7 +57,7 @@ class Normaliser(Base):
                 build.update(old, build.map(lambda o, n: o + self.learn_rate * (n - o), old, new))
             if self.factor:
                 build.penalty(self._pull(build, x, mu, sd))
-        return build.map(lambda x, mu, sd: (x - mu) / sd, x, mu, sd)  # type: ignore[no-any-return]
+        return build.map(lambda x, mu, sd: (x - mu) / sd, x, mu, sd)
 
     def _pull(self, build: Build, x: Value, mu: Value, sd: Value) -> Value:
         energy = build.map(

@@ -74,7 +74,7 @@ class MaxPooling(_Pooling):
     def forward(self, build: Build, x: Value) -> Value:
         """[N, C, *S] gives [N, C, *T]."""
         y, _ = build.apply(ops.Pool("max", self.window(x.shape[2:])), x)
-        return y  # type: ignore[no-any-return]
+        return y
 
 
 @register
@@ -106,7 +106,7 @@ class AveragePooling(_Pooling):
     def forward(self, build: Build, x: Value) -> Value:
         """[N, C, *S] gives [N, C, *T]."""
         window = self.window(x.shape[2:])
-        return build.apply(ops.Pool("average", window, self.count_padding), x)  # type: ignore[no-any-return]
+        return build.apply(ops.Pool("average", window, self.count_padding), x)
 
 
 @register

@@ -102,7 +102,7 @@ class Transpose(Base):
 
     def forward(self, build: Build, x: Value) -> Value:
         """[N, *S] gives [N, *T], T a permutation of S."""
-        return build.apply(ops.Transpose((0, *self.axes)), x)  # type: ignore[no-any-return]
+        return build.apply(ops.Transpose((0, *self.axes)), x)
 
 
 @register
@@ -172,7 +172,7 @@ def columns(build: Build, x: Value, axis: int, start: int, stop: int) -> Value:
     """Return the elements from `start` up to `stop` along `axis`."""
     low, high = [0] * x.spec.rank, list(x.shape)
     low[axis], high[axis] = start, stop
-    return build.apply(ops.Slice(tuple(low), tuple(high)), x)  # type: ignore[no-any-return]
+    return build.apply(ops.Slice(tuple(low), tuple(high)), x)
 
 
 def normal_axis(name: str, axis: int, x: Spec) -> int:

@@ -19,7 +19,8 @@ from .weights import Source
 if TYPE_CHECKING:
     from .network import Network
 
-FORMS = 'a layer, ("name", layer), node(layer, ...), a list of these, or a Network, which may have a name in the same ways'
+FORMS = 'a layer, ("name", layer), node(layer, ...), a list of these, or a Network'
+PLAIN = Attributes()
 
 
 @dataclass
@@ -44,7 +45,7 @@ class Assembly:
         items: Any,
         before: tuple[Argument, ...],
         prefix: str = "",
-        common: Attributes = Attributes(),
+        common: Attributes = PLAIN,
     ) -> tuple[Argument, ...]:
         """Add a chain that starts after `before`; return the arguments that stand for its end."""
         self.taken |= {prefix + name for name in _names(items)}

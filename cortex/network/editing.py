@@ -238,10 +238,9 @@ def _attributed(network: Network, what: str, names: Sequence[str], **attributes:
                 what, [f"no parameter is named {name!r}{near(name, network.shapes.owned)}"]
             )
         for full in _existing(network, what, [name]):
-            n, each = nodes[full], nodes[full].parameter_attributes
-            if (
-                "frozen" in attributes
-            ):  # said of the node last, so it holds for each of its parameters
+            n = nodes[full]
+            each = Frozen(n.parameter_attributes)
+            if "frozen" in attributes:  # what was said of single parameters before is taken back
                 each = Frozen({p: dataclasses.replace(a, frozen=None) for p, a in each.items()})
             changed = checked.over(n.attributes)
             nodes[full] = dataclasses.replace(n, attributes=changed, parameter_attributes=each)

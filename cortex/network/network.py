@@ -140,7 +140,8 @@ class Network:
         return mine == (other.nodes, other.outputs, other.seed, other.dtype)
 
     def __repr__(self) -> str:
-        return f"Network({len(self.nodes)} nodes, {self.parameter_count:,} parameters, outputs {', '.join(self.outputs)})"
+        size = f"{len(self.nodes)} nodes, {self.parameter_count:,} parameters"
+        return f"Network({size}, outputs {', '.join(self.outputs)})"
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -241,7 +242,7 @@ class Network:
         )
 
     def is_frozen(self, name: str) -> bool:
-        """Return whether a node is frozen: all its own trainable parameters are, or it was said of a node without any."""
+        """Return whether a node is frozen: all its own trainable parameters are; without any, it was said."""
         trained = [
             self.attributes(full).frozen
             for p, q in self.shapes.asked[name].items()

@@ -15,7 +15,7 @@
 // steps tells the register tile where each (channel, row tap, column tap) lies in the weights and in the planes.
 // Small unpadded images take another way to the input gradient: column_gradient.h.
 //
-// Measured in GFLOP/s, useful operations only, one core of peak 117 (see matmul.cpp), float32, forward / input gradient:
+// Measured in GFLOP/s of useful operations, one core of peak 117 (see matmul.cpp), float32, forward / input gradient:
 //
 //                                  AVX-512            AVX2              SSE2 (peak 49)
 //   1 -> 20, 5x5, 28x28, b64       75 64 % / 57 49 %  70 60 % / 52 45 %  26 53 % / 21 42 %

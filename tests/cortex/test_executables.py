@@ -153,7 +153,8 @@ def test_dtype_of_a_step() -> None:
 def test_default_losses_and_targets() -> None:
     network = Network(
         [("x", L.Input(4)), node(L.linear_softmax(3), "s", "x"), node(L.Linear(2), "m", "x"),
-         node([L.Linear(3), L.LogSoftmax()], "l", "x"), node(L.Embedding(3, 2), "e", "i"), ("i", L.Input(dtype="int32"))]
+         node([L.Linear(3), L.LogSoftmax()], "l", "x"), node(L.Embedding(3, 2), "e", "i"),
+         ("i", L.Input(dtype="int32"))]
     )  # fmt: skip
     assert (
         default_loss(network, "s") == CategoricalCrossEntropy()

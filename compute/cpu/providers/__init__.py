@@ -38,22 +38,38 @@ Provider = Callable[[Lowering, Step], list[Instruction] | None]
 
 
 def _table() -> dict[type[Op], tuple[Provider, ...]]:
-    from . import contraction, maps, movement, pooling, random, reduction, rows
+    from . import (
+        contraction,
+        maps,
+        movement,
+        numpy_direct,
+        numpy_windows,
+        pooling,
+        random,
+        reduction,
+        rows,
+    )
 
     return {
         Map: (maps.map_,),
         MatMul: (contraction.matmul,),
         Fused: (contraction.fused,),
-        Convolution: (contraction.convolution,),
-        ConvolutionInputGradient: (contraction.convolution_input_gradient,),
-        ConvolutionKernelGradient: (contraction.convolution_kernel_gradient,),
-        Pool: (pooling.pool,),
-        PoolGradient: (pooling.pool_gradient,),
-        Reduce: (reduction.reduce,),
-        Slice: (movement.slice_,),
-        Transpose: (movement.transpose,),
-        Pad: (movement.pad,),
-        Concatenate: (movement.concatenate,),
+        Convolution: (contraction.convolution, numpy_windows.convolution),
+        ConvolutionInputGradient: (
+            contraction.convolution_input_gradient,
+            numpy_windows.convolution_input_gradient,
+        ),
+        ConvolutionKernelGradient: (
+            contraction.convolution_kernel_gradient,
+            numpy_windows.convolution_kernel_gradient,
+        ),
+        Pool: (pooling.pool, numpy_windows.pool),
+        PoolGradient: (pooling.pool_gradient, numpy_windows.pool_gradient),
+        Reduce: (reduction.reduce, numpy_direct.write),
+        Slice: (movement.slice_, numpy_direct.write),
+        Transpose: (movement.transpose, numpy_direct.write),
+        Pad: (movement.pad, numpy_direct.write),
+        Concatenate: (movement.concatenate, numpy_direct.concatenate),
         Gather: (rows.gather,),
         ScatterAdd: (rows.scatter_add,),
         Random: (random.random,),

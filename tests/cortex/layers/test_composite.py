@@ -37,20 +37,20 @@ def test_the_column_of_an_input() -> None:
 
 def test_names_of_nested_parameters() -> None:
     block = L.Sequence([L.Convolution(2, 3), L.Relu(), L.Convolution1D(3, 2)])
-    assert L.numbered(block.layers) == ("convolution_1", "relu_1", "convolution_1d_1")
+    assert L.numbered(block.layers) == ("convolution1", "relu1", "convolution_1d1")
     net = L.Sequence([L.linear_relu(4), L.linear_relu(3), L.Linear(2, bias=False)])
     assert list(net.parameters(Spec((2, 5)))) == [
-        "sequence_1.linear_1.weights",
-        "sequence_1.linear_1.bias",
-        "sequence_2.linear_1.weights",
-        "sequence_2.linear_1.bias",
-        "linear_1.weights",
+        "sequence1.linear1.weights",
+        "sequence1.linear1.bias",
+        "sequence2.linear1.weights",
+        "sequence2.linear1.bias",
+        "linear1.weights",
     ]
 
 
 def test_labels_of_nested_steps(run: Any) -> None:
     program = run(L.Sequence([L.linear_relu(4)]), np.ones((2, 3))).executable.program
-    assert "sequence_1/linear_1" in {s.label for s in program.steps}
+    assert "sequence1/linear1" in {s.label for s in program.steps}
 
 
 RECTIFIERS = [
@@ -87,15 +87,15 @@ def test_a_composite_settles_what_it_can() -> None:
     net = L.Sequence([L.linear_relu(4), L.Linear(3), L.Tanh(), L.Residual([L.Linear(3)])])
     found = {n: p.initialiser for n, p in net.parameters(Spec((2, 5))).items() if "weights" in n}
     assert found == {
-        "sequence_1.linear_1.weights": He(),
-        "linear_1.weights": Xavier(),
-        "residual_1.body.linear_1.weights": Automatic(),
+        "sequence1.linear1.weights": He(),
+        "linear1.weights": Xavier(),
+        "residual1.body.linear1.weights": Automatic(),
     }
 
 
 def test_given_initialisers_stay() -> None:
     layer = L.Sequence([L.Linear(4, initialiser=Xavier(standardise_rows=True)), L.Relu()])
-    found = layer.parameters(Spec((2, 5)))["linear_1.weights"].initialiser
+    found = layer.parameters(Spec((2, 5)))["linear1.weights"].initialiser
     assert found == Xavier(standardise_rows=True)
 
 

@@ -130,6 +130,8 @@ P0, P1 = [(0, 0), (0, 0)], [(1, 1), (1, 1)]
 ROWS = [
     Row(Input(3, 5), ((3, 5),), lambda p, x: x),
     Row(Input(5, scale=0.5, offset=-2.0), ((5,),), lambda p, x: x / 2 - 2),
+    Row(Input(2, offset=1.5), ((2,),), lambda p, x: x + 1.5),
+    Row(Input(2, scale=-2), ((2,),), lambda p, x: -2 * x),
     Row(Linear(4), ((5,),), lambda p, x: x @ p["weights"].T + p["bias"]),
     Row(Linear(4, bias=False), (IMAGE,), lambda p, x: x.reshape(len(x), -1) @ p["weights"].T),
     Row(Linear(4, axes="last"), ((2, 3, 5),), lambda p, x: x @ p["weights"].T + p["bias"]),
@@ -282,18 +284,18 @@ ROWS = [
         Sequence([Linear(4), Tanh(), Sequence([Linear(3, bias=False)])]),
         ((2, 3),),
         lambda p, x: (
-            np.tanh(x.reshape(len(x), -1) @ p["linear_1.weights"].T + p["linear_1.bias"])
-            @ p["sequence_1.linear_1.weights"].T
+            np.tanh(x.reshape(len(x), -1) @ p["linear1.weights"].T + p["linear1.bias"])
+            @ p["sequence1.linear1.weights"].T
         ),
     ),
     Row(
         Branches([Linear(2), Sequence([Linear(3), Linear(2)]), Tanh()]),
         ((4,),),
         lambda p, x: (
-            x @ p["linear_1.weights"].T + p["linear_1.bias"],
-            (x @ p["sequence_1.linear_1.weights"].T + p["sequence_1.linear_1.bias"])
-            @ p["sequence_1.linear_2.weights"].T
-            + p["sequence_1.linear_2.bias"],
+            x @ p["linear1.weights"].T + p["linear1.bias"],
+            (x @ p["sequence1.linear1.weights"].T + p["sequence1.linear1.bias"])
+            @ p["sequence1.linear2.weights"].T
+            + p["sequence1.linear2.bias"],
             np.tanh(x),
         ),
     ),
@@ -302,7 +304,7 @@ ROWS = [
         Residual([Linear(4)], shortcut=Linear(4, bias=False)),
         ((5,),),
         lambda p, x: (
-            x @ (p["body.linear_1.weights"] + p["shortcut.weights"]).T + p["body.linear_1.bias"]
+            x @ (p["body.linear1.weights"] + p["shortcut.weights"]).T + p["body.linear1.bias"]
         ),
     ),
     Row(

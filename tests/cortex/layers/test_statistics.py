@@ -95,7 +95,7 @@ def test_statistics_and_penalties_inside_composites(run: Any) -> None:
     inner = Sequence([Autoencoder(Linear(4), Linear(3)), BatchNormalisation(), Tanh()])
     x = np.random.default_rng(5).normal(size=(6, 3))
     r = run(Residual([inner, Linear(3)]), x, training=True)
-    name = "body.sequence_1.batch_normalisation_1.running_mean"
+    name = "body.sequence1.batch_normalisation1.running_mean"
     assert np.abs(r.after(name)).max() > 0
     assert r.penalty > 0
 
