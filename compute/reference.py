@@ -212,7 +212,7 @@ def scatter_add(op: ScatterAdd, index: np.ndarray, updates: np.ndarray) -> Array
 def slice_(op: Slice, x: np.ndarray) -> Arrays:
     """Slice and copy."""
     cut = tuple(slice(a, b, s) for a, b, s in zip(op.start, op.stop, op.steps, strict=True))
-    return (np.ascontiguousarray(x[cut]),)
+    return (np.array(x[cut], order="C"),)
 
 
 def pad(op: Pad, x: np.ndarray) -> Arrays:
@@ -268,7 +268,7 @@ KERNELS: dict[type[Op], Callable[..., Arrays]] = {
     Gather: gather,
     ScatterAdd: scatter_add,
     Reshape: lambda op, x: (x.reshape(op.shape),),
-    Transpose: lambda op, x: (np.ascontiguousarray(x.transpose(op.axes)),),
+    Transpose: lambda op, x: (np.array(x.transpose(op.axes), order="C"),),
     Slice: slice_,
     Pad: pad,
     Concatenate: lambda op, *xs: (np.concatenate(xs, op.axis),),

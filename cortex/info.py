@@ -84,6 +84,30 @@ def engine() -> dict[str, Any]:
     }
 
 
+def chosen(name: str | None = None) -> str:
+    """Return the name of the backend that `get_backend(name)` gives.
+
+    Raises:
+        BackendError: it is unknown or does not work here.
+    """
+    return registry.get_backend(name).name
+
+
+def engine_of(backend: str) -> str:
+    """Return what runs the programs of a backend: `native:avx2`, `fallback: ...`, or the backend itself."""
+    return str(engine()["name"]) if backend == "cpu" else backend
+
+
+def peak_memory() -> int | None:
+    """Return the most bytes of physical memory this process has held; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024  # Linux counts in KiB
+
+
 def threads() -> dict[str, Any]:
     """Return the number of threads a program runs on and where the number comes from."""
     from cortex.compute.cpu import native

@@ -144,7 +144,7 @@ class ProgressBar:
             speed=f"{record['examples_per_second']:,.0f}/s",
         )  # fmt: skip
         if record["epoch_complete"]:
-            self._progress.console.print(_epoch_line(record, self.epochs), highlight=False)
+            self._progress.console.print(epoch_line(record, self.epochs), highlight=False, soft_wrap=True)
 
     def _start(self) -> None:
         from rich.console import Console
@@ -170,7 +170,8 @@ class ProgressBar:
             self._progress = None
 
 
-def _epoch_line(record: Mapping[str, Any], epochs: int | None) -> str:
+def epoch_line(record: Mapping[str, Any], epochs: int | None) -> str:
+    """Return the line that says how an epoch went; `epochs` is how many there will be, if that is known."""
     total = f"/{epochs}" if epochs else ""
     parts = [f"epoch {record['epoch']}{total}", f"loss {record['loss']:.4f}"]
     parts += [

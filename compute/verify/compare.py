@@ -18,11 +18,12 @@ TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
 
 def close(
-    what: str, got: Any, wanted: Any, tolerance: float | None = None, *, factor: float = 1.0
+    what: str, got: Any, wanted: Any, tolerance: float | None = None, *, factor: float = 1.0, floor: float = 0.0
 ) -> None:
     """Raise `Mismatch` unless `got` is `wanted` within the tolerance of got's dtype times `factor`.
 
-    NaN equals NaN and an infinity itself. Integers and truth values must be equal.
+    NaN equals NaN and an infinity itself. Integers and truth values must be equal. `floor` is the
+    least size that wanted values count for, where terms cancel to nothing.
     """
     a, b = np.asarray(got), np.asarray(wanted)
     if a.shape != b.shape:
@@ -35,7 +36,7 @@ def close(
     with np.errstate(invalid="ignore"):
         same = (x == y) | (np.isnan(x) & np.isnan(y))
         finite = np.abs(y[np.isfinite(y)])
-        scale = np.abs(y) + (finite.max() if finite.size else 0)
+        scale = np.abs(y) + max(finite.max() if finite.size else 0, floor)
         wrong = ~(same | (np.abs(x - y) <= limit * scale))
     if wrong.any():
         _raise(what, a, b, wrong, f"tolerance {limit:.1e} of |wanted| + max|wanted|")

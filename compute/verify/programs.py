@@ -202,7 +202,7 @@ def compare_runs(
             right.run()
             for name in (*program.outputs, *program.state):
                 label = f"{what}, {dtype}, {name} after run {run + 1}"
-                close(label, left.read(name), right.read(name), factor=factor)
+                close(label, left.read(name), right.read(name), factor=factor, floor=0.01)
 
 
 def _random_check(seed: int) -> Check:

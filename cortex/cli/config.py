@@ -111,7 +111,9 @@ def read_config(path: Path) -> Config:
         problems += [p for p in error.problems if not p.startswith("network") or "network" in data]
     if problems:
         raise DescriptionError(str(path), problems)
-    moved = {k: located(v, path.parent) for k in ("data", "test") if (v := getattr(config, k))}
+    if isinstance(config.network, Mapping):  # one seed for weights and order, unless there are two
+        config = config.over({"network": {"seed": config.seed, **config.network}})
+    moved: dict[str, Any] = {k: located(v, path.parent) for k in ("data", "test") if (v := getattr(config, k))}
     if config.data_dir:
         moved["data_dir"] = str((path.parent / config.data_dir).resolve())
     return config.over(moved)

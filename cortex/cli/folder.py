@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -36,7 +36,7 @@ class RunFolder:
     def __init__(self, path: str | Path, resumed: bool = False, overwrite: bool = False) -> None:
         self.path = Path(path)
         self._resumed, self._overwrite = resumed, overwrite
-        self._made: Path | None = None  # the outermost folder that was not there before
+        self._made: list[Path] = []  # folders that were not there before, innermost first
         self._check()
 
     def _check(self) -> None:
@@ -57,16 +57,16 @@ class RunFolder:
             raise DescriptionError(str(self.path), [problem])
 
     def __enter__(self) -> RunFolder:
-        missing = [p for p in (self.path, *self.path.parents) if not p.exists()]
+        self._made = [p for p in (self.path, *self.path.parents) if not p.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             probe = self.path / f".{os.getpid()}"
             probe.touch()
             probe.unlink()
         except OSError as error:
+            self.__exit__(type(error), error, None)
             problem = f"the folder cannot be written: {error.strerror}"
             raise DescriptionError(str(self.path), [problem]) from None
-        self._made = missing[-1] if missing else None
         if not self._resumed:
             self._clear()
         return self
@@ -77,8 +77,9 @@ class RunFolder:
         if kind is None or self._resumed or (self.path / CHECKPOINT / "checkpoint.json").is_file():
             return
         self._clear()
-        if self._made is not None:
-            shutil.rmtree(self._made, ignore_errors=True)
+        for folder in self._made:
+            with suppress(OSError):  # somebody else put something into it
+                folder.rmdir()
 
     def _clear(self) -> None:
         for name in OURS:

@@ -46,6 +46,7 @@ from cortex.layers.base import (
     outputs_of,
     register,
     to_data,
+    type_name,
 )
 from cortex.layers.composite import Autoencoder, Branches, Residual, Sequence
 from cortex.layers.convolution import (
@@ -95,5 +96,5 @@ __all__ = [
     "Transpose", "TransposedConvolution", "TransposedConvolution1D", "convolution_relu",
     "from_data", "linear_logistic", "linear_relu", "linear_selu", "linear_softmax", "linear_swish",
     "linear_tanh", "numbered", "output_specs", "outputs_of", "register", "register_function",
-    "to_data",
+    "to_data", "type_name",
 ]  # fmt: skip

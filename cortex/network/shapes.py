@@ -93,6 +93,13 @@ class _Probe:
                 raise ShapeError(
                     f"the layer has no parameter {parameter!r}{near(parameter, asked)}"
                 )
+        for parameter in n.parameter_attributes:
+            if parameter in n.bindings:
+                bound = n.bindings[parameter]
+                raise ShapeError(
+                    f"parameter {parameter!r} is bound to {bound!r} and has no attributes of its own; "
+                    "give them to what it is bound to"
+                )
         for parameter, p in asked.items():
             if parameter in n.bindings and not p.trainable:
                 raise ShapeError(f"{parameter!r} is a statistic of the layer and cannot be bound")

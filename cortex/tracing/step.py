@@ -52,15 +52,14 @@ def trace_training(
             "training_step: every parameter is frozen, there is nothing to train; unfreeze some"
         )
     views = [forward.own(slot.name) for g in groups for slot in g.slots]
-    flats = [program.state[g.state] for g in groups]
     found = iter(gradients(program, loss, views))
     with program.scope("gradient"):
         joined = [g.join(program, [next(found) for _ in g.slots]) for g in groups]
     if penalty is not None:
-        extra = gradients(program, penalty, flats)
-        for k, g in enumerate(groups):
-            if g.treatment.l1 or g.treatment.l2:
-                joined[k] = joined[k] + extra[k]
+        paying = [k for k, g in enumerate(groups) if g.treatment.l1 or g.treatment.l2]
+        extra = gradients(program, penalty, [program.state[groups[k].state] for k in paying])
+        for k, more in zip(paying, extra, strict=True):
+            joined[k] = joined[k] + more
     with program.scope("clip"):
         joined = _clipped(traced, joined, clip or Clip())
     with program.scope("optimiser"):

@@ -31,7 +31,7 @@ def evaluate(
 
     The arguments are those of `train`. Every example counts once, the last partial batch included.
     """
-    from cortex.optimise.optimisers import Sgd
+    from cortex.optimise import Sgd
 
     examples = as_dataset(data)
     columns = match(tuple(network.inputs), tuple(examples.columns), target)

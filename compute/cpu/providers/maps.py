@@ -23,6 +23,9 @@ def map_(low: Lowering, step: Step) -> list[Instruction] | None:
     if not isinstance(op, Map) or any(v.spec.size == 0 for v in step.outputs):
         return None
     layout = collapse(step.outputs[0].shape, [v.shape for v in (*step.outputs, *step.inputs)])
+    ways = {"tape": _tape, "numba": _numba}
+    asked = os.environ.get("CORTEX_MAPS")
+    if asked: return [ways[asked](low, step, op, layout)] if asked in ways else None
     return [_tape(low, step, op, layout) or _numba(low, step, op, layout)]
 
 

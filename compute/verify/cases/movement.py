@@ -78,7 +78,7 @@ def _transposed(shape: tuple[int, ...], axes: tuple[int, ...], **options: Any) -
 
 def _sliced(shape: tuple[int, ...], op: Slice, **options: Any) -> Case:
     cut = ",".join(f"{a}:{b}:{s}" for a, b, s in zip(op.start, op.stop, op.steps, strict=True))
-    return Case(f"slice/{cut}", op, (normal(*shape),), lambda x: _slice(op, x), **options)
+    return Case(f"slice/{cut or 'of a number'}", op, (normal(*shape),), lambda x: _slice(op, x), **options)
 
 
 def _padded(name: str, shape: tuple[int, ...], op: Pad) -> Case:
@@ -104,14 +104,17 @@ CASES: tuple[Case, ...] = (
     _transposed((2, 5, 6, 17), (0, 3, 1, 2)),  # and back
     _transposed((2, 3, 4, 5), (3, 2, 1, 0)),
     _transposed((1, 33), (1, 0)),
+    _transposed((), ()),
     _sliced((11,), Slice((3,), (9,))),
     _sliced((11, 7), Slice((1, 2), (10, 7), (3, 2))),
     _sliced((4, 5, 6), Slice((0, 2, 0), (4, 5, 6))),
     _sliced((4, 5), Slice((2, 1), (2, 5)), gradient=False),  # empty
+    _sliced((), Slice((), ())),
     _padded("low and high", (3, 4), Pad((1, 0), (2, 3))),
     _padded("interior", (3, 4), Pad((0, 1), (0, 0), (1, 2))),
     _padded("value", (2, 3, 5), Pad((0, 1, 1), (0, 1, 2), (), -2.5)),
     _padded("one element", (1,), Pad((2,), (1,), (3,))),
+    _padded("of a number", (), Pad((), ())),
     Case(
         "pad/minus infinity", Pad((1,), (1,), (), -np.inf), (normal(4),),
         lambda x: [-np.inf, *x, -np.inf], gradient=False,
