@@ -9,6 +9,7 @@ import numpy as np
 from .backend import Capabilities, Memory, PlanReport, StepReport
 from .errors import BackendError
 from .host import HostBuffers, HostMemory
+from .passes.simplify import remove_dead
 from .program import Program, Value
 from .reference import run_steps
 
@@ -60,7 +61,7 @@ class NumpyBackend:
     capabilities = Capabilities(("float32", "float64"), notes={"numpy": np.__version__})
 
     def compile(self, program: Program, memory: Memory | None = None) -> NumpyExecutable:
-        """Return an executable that interprets the program as it is.
+        """Return an executable that interprets the program, without the steps that nobody reads.
 
         Raises:
             BackendError: the memory is another backend's, or its state differs in shape or dtype.
@@ -69,7 +70,7 @@ class NumpyBackend:
             raise BackendError(
                 f"numpy: expected a memory of a host backend, given {type(memory).__name__}"
             )
-        return NumpyExecutable(program, memory if memory is not None else HostMemory())
+        return NumpyExecutable(remove_dead(program), memory if memory is not None else HostMemory())
 
 
 def available() -> tuple[bool, str]:

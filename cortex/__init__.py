@@ -13,8 +13,11 @@ __version__ = "0.1.0"
 
 # public name -> the module that defines it
 _NAMES = {
+    "Clip": "cortex.executables",
     "Network": "cortex.network",
     "check_gradient": "cortex.gradient_check",
+    "column": "cortex.network",
+    "constant": "cortex.network",
     "evaluate": "cortex.training",
     "evaluation": "cortex.executables",
     "fit": "cortex.training",
@@ -23,6 +26,7 @@ _NAMES = {
     "inference": "cortex.executables",
     "load_checkpoint": "cortex.training",
     "node": "cortex.network",
+    "parameters_of": "cortex.executables",
     "predict": "cortex.executables",
     "save_checkpoint": "cortex.training",
     "train": "cortex.training",

@@ -28,9 +28,9 @@ def training_curves(history: Rows | str | Path, title: str = "") -> Figure:
 
     `history` are records or rows with the entries `epoch`, `batch`, `batches`, `loss`, ... (such as
     `Result.history` or `History().rows`), or the path of a log (.csv or .jsonl) that
-    `cortex.observers.LogFile` wrote. The training loss of a row is the mean over its epoch so far;
-    drawn is the mean since the row before, which has no teeth. The axis is logarithmic where the
-    losses span more than a factor of 20.
+    `cortex.observers.LogFile` wrote. Training values of a row are means over its epoch so far; drawn
+    are means over tenths of an epoch. The axis of the loss is logarithmic where it spans more than a
+    factor of 20; the axis of the accuracy begins a little below the least test accuracy.
 
     Raises:
         DescriptionError: there are no rows, no row has a loss, or the file is no log.
@@ -52,7 +52,7 @@ def training_curves(history: Rows | str | Path, title: str = "") -> Figure:
 
 
 def _losses(axes: Axes, rows: Rows) -> None:
-    found = {key: points(since_last(rows) if key == "loss" else rows, key) for key in LOSSES}
+    found = {key: points(smoothed(rows, key) if key == "loss" else rows, key) for key in LOSSES}
     furnish(axes, "Loss", "epoch")
     for key, line in found.items():
         _draw(axes, key, line)
@@ -75,10 +75,17 @@ def _round_ticks(axes: Axes) -> None:
 
 
 def _accuracies(axes: Axes, rows: Rows) -> None:
-    found = {key: points(rows, key) for key in SHARES}
+    found = {
+        key: points(smoothed(rows, key) if key == "accuracy" else rows, key) for key in SHARES
+    }
     furnish(axes, "Accuracy", "epoch")
     for key, line in found.items():
         _draw(axes, key, line)
+    if found["test_accuracy"]:  # the first tenths of training would press everything else together
+        least = min(y for _, y in found["test_accuracy"])
+        most = max(y for line in found.values() for _, y in line)
+        low = max(0.0, 1 - 1.6 * (1 - least))
+        axes.set_ylim(low, most + 0.06 * (most - low + 1e-9))
     axes.yaxis.set_major_formatter(lambda y, _: f"{100 * y:.4g} %")
     _finish(axes, found, best=max, percent=True)
 
@@ -100,7 +107,9 @@ def _finish(axes: Axes, found: Mapping[str, list[Point]], best: Any, percent: bo
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     low, high = axes.get_xlim()
+    ticks = [t for t in axes.get_xticks() if low <= t <= high]
     axes.set_xlim(low, high + 0.16 * (high - low))  # room for the labels at the ends of the lines
+    axes.set_xticks(ticks)
     ends: list[float] = []
     for key, line in sorted(found.items(), reverse=True):  # "test_..." first: it keeps its place
         if not line:
@@ -138,19 +147,23 @@ def points(rows: Rows, key: str) -> list[Point]:
     return found
 
 
-def since_last(rows: Rows) -> list[dict[str, Any]]:
-    """Return the rows with the mean loss since the row before in place of that of the epoch so far."""
-    found = []
-    done, total = 0.0, 0.0  # batches of this epoch that are counted, and the sum of their losses
+def smoothed(rows: Rows, key: str, parts: int = 10) -> list[dict[str, Any]]:
+    """Return rows with the mean of `key` over a tenth of an epoch in place of that over the epoch so far.
+
+    The last row of a tenth stands for it. Of logs without batches every row stays as it is.
+    """
+    found: list[dict[str, Any]] = []
+    done, total, part = 0.0, 0.0, 0  # what is counted of this epoch: batches, sum, tenths
     for row in rows:
-        batch, loss = _number(row.get("batch")), _number(row.get("loss"))
-        if batch is None or loss is None:
+        batch, batches, mean = (_number(row.get(k)) for k in ("batch", "batches", key))
+        if batch is None or not batches or mean is None:
             found.append(dict(row))
             continue
-        if batch <= done:
-            done, total = 0.0, 0.0
-        found.append({**row, "loss": max(0.0, (loss * batch - total) / (batch - done))})
-        done, total = batch, loss * batch
+        if batch <= done:  # a new epoch
+            done, total, part = 0.0, 0.0, 0
+        if int(parts * batch / batches) > part or batch == batches:
+            found.append({**row, key: max(0.0, (mean * batch - total) / (batch - done))})
+            done, total, part = batch, mean * batch, int(parts * batch / batches)
     return found
 
 

@@ -133,13 +133,22 @@ class CpuBackend:
 
     name = "cpu"
 
-    def __init__(self) -> None:
+    @property
+    def capabilities(self) -> Capabilities:
+        """float32 and float64, on as many threads as the engine uses now."""
         module = native()
-        self.capabilities = Capabilities(
-            ("float32", "float64"),
-            threads=module.get_num_threads() if module is not None else 1,
-            notes={"engine": engine()},
-        )
+        threads = module.get_num_threads() if module is not None else 1
+        return Capabilities(("float32", "float64"), threads=threads, notes={"engine": engine()})
+
+    def set_num_threads(self, count: int) -> None:
+        """Run on `count` threads from the next run on; without the native engine there is one.
+
+        Raises:
+            ValueError: the count is below 1 or above what the engine takes.
+        """
+        module = native()
+        if module is not None:
+            module.set_num_threads(count)
 
     def compile(self, program: Program, memory: Memory | None = None) -> CpuExecutable:
         """Rewrite, plan and compile a program.
