@@ -49,7 +49,13 @@ def train(seed: int, epochs: int, batch_size: int, step_size: float) -> list[dic
 def table(runs: dict[int, list[dict[str, Any]]]) -> str:
     """Return the accuracies in percent and the seconds per epoch as Markdown."""
     epochs = len(next(iter(runs.values())))
-    head = ["seed", *(f"epoch {e + 1}" for e in range(epochs)), "best", "final loss", "seconds an epoch"]
+    head = [
+        "seed",
+        *(f"epoch {e + 1}" for e in range(epochs)),
+        "best",
+        "final loss",
+        "seconds an epoch",
+    ]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for seed, rows in runs.items():
         accuracy = [100 * r["test_accuracy"] for r in rows]
@@ -86,7 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     runs = {}
     for seed in given.seeds:
         runs[seed] = train(seed, given.epochs, given.batch_size, given.step_size)
-        print(f"seed {seed}: " + ", ".join(f"{100 * r['test_accuracy']:.2f}" for r in runs[seed]), flush=True)
+        print(
+            f"seed {seed}: " + ", ".join(f"{100 * r['test_accuracy']:.2f}" for r in runs[seed]),
+            flush=True,
+        )
     text = table(runs)
     print(text)
     if given.json:

@@ -129,7 +129,7 @@ def _finish(axes: Axes, found: Mapping[str, list[Point]], best: Any, percent: bo
         x, y = best(tested, key=lambda point: point[1])
         shown = f"{100 * y:.2f} %" if percent else f"{y:.4g}"
         axes.plot([x], [y], "o", markersize=9, markerfacecolor="none", markeredgecolor=TEST)
-        axes.set_title(f"best {shown} after {x:g}", loc="right", fontsize=9, color=QUIET, pad=10)
+        axes.set_title(f"best {shown}, epoch {x:g}", loc="right", fontsize=9, color=QUIET, pad=10)
 
 
 def points(rows: Rows, key: str) -> list[Point]:

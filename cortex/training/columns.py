@@ -95,14 +95,23 @@ def objective(
     from .session import Objective
 
     aim = dict(target) if isinstance(target, Mapping) else columns.targets[0]
-    specs = {c: Spec(data.columns[c].shape, data.columns[c].dtype.name) for c in columns.targets}
-    labels = {c: s for c, s in specs.items() if s.dtype in ("uint8", "int32", "int64")}
+    held = {c: data.columns[c] for c in columns.targets}
+    labels = {
+        c: Spec(h.shape, h.dtype.name if h.dtype.name in ("uint8", "int32", "int64") else "int32")
+        for c, h in held.items()
+        if h.dtype.kind in "iu"
+    }
     column_of = {o: aim[o] if isinstance(aim, dict) and o in aim else aim for o in network.outputs}
 
     def is_classes(output: str) -> bool:
         column = column_of[output]
         shape = network.specs[output].shape
-        return isinstance(column, str) and column in labels and bool(shape) and labels[column].shape == shape[1:]
+        several = bool(shape) and shape[0] > 1
+        return isinstance(column, str) and column in labels and several and labels[column].shape == shape[1:]
+
+    def is_number(output: str) -> bool:  # a target like the output, but for extents of 1: [] against [1]
+        column, shape = column_of[output], network.specs[output].shape
+        return isinstance(column, str) and [n for n in held[column].shape if n != 1] == [n for n in shape if n != 1]
 
     if loss is None:
         plain = {o: default_loss(network, o) for o in network.outputs}
@@ -111,4 +120,9 @@ def objective(
         }
     single = len(network.outputs) == 1
     known = {c: s for c, s in labels.items() if any(is_classes(o) for o in network.outputs if column_of[o] == c)}
+    known |= {
+        c: Spec(h.shape, network.dtype)
+        for c, h in held.items()
+        if c not in known and any(is_number(o) for o in network.outputs if column_of[o] == c)
+    }
     return Objective(loss, aim, known, single and is_classes(network.outputs[0]))

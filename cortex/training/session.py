@@ -96,6 +96,8 @@ class Session:
 
     def judge(self, size: int) -> NetworkExecutable:
         """Return the evaluation of batches of `size` with the weights as they are in the memory."""
+        if self.memory is None and self._first:
+            self.step(self.batch_size)  # resumed at an epoch's end: a step brings all the state back
         if size not in self._judges:
             self._judges[size] = evaluation(
                 self.network,

@@ -6,7 +6,7 @@
 //                       rank, then
 //                         extent[rank]                                    of the outer axes
 //                         per input: dtype, slot, kind, stride[rank]      in elements, along the outer axes
-//                         per output: dtype, slot
+//                         per output: dtype, slot, direct
 //                         per operation of the prologue and of the body: code, result, a, b, c (slots)
 //                         tape_i64 only: the constants
 //             reals     the constants (tape_f32, tape_f64)
@@ -18,8 +18,10 @@
 // A kind of input: FULL has the shape of the outputs; VECTOR moves along rows, SCALAR is one number a row; both have
 // strides. `packed` rows make one block if rows are short: there a SCALAR that is not the same everywhere needs a block.
 //
-// Outputs are written after the body, and no operation may write a slot of an input; so an output may lie exactly on a
-// FULL input. Whole vectors are computed, whatever the length: results do not depend on where a range is cut.
+// No operation may write a slot of an input, and outputs are written after the body: so one may lie exactly on a FULL
+// input. A `direct` output is computed where it belongs: it has the type of the computation and a slot of its own, and
+// nothing reads afterwards what lies there. Whole vectors are computed, whatever the length: results do not depend on
+// where a range is cut.
 //
 // An operation costs about 5 ns a block and then runs at the speed of L1; measured against code that a compiler fused:
 // see benchmarks/elementwise.py.
@@ -78,7 +80,7 @@ void apply(int64_t n, const Slot<T>& out, const Slot<T>& a, const Slot<T>& b, co
   const T *p = a.at, *q = b.at, *r = c.at;
   for (; n > 0; n -= M::WIDTH) {
     const V x = *(From)p, y = ARITY > 1 ? V(*(From)q) : V{}, z = ARITY > 2 ? V(*(From)r) : V{};
-    *(V*)to = F::template run<M>(x, y, z);
+    *(typename M::Unaligned*)to = F::template run<M>(x, y, z);
     to += M::WIDTH;
     p += a.step;
     q += b.step;
@@ -95,8 +97,12 @@ void apply(int64_t n, const Slot<T>& out, const Slot<T>& a, const Slot<T>& b, co
   DO(or, 2, M::truth((x != 0) | (y != 0))) DO(not, 1, M::truth(x == 0)) DO(isnan, 1, M::truth(x != x))
 #define REAL_TYPE(DO)                                                                                            \
   DO(div, 2, x / y) DO(pow, 2, power(x, y)) DO(exp, 1, exp(x)) DO(expm1, 1, expm1(x)) DO(log, 1, log(x))         \
-  DO(log1p, 1, log1p(x)) DO(sqrt, 1, sqrt(x)) DO(tanh, 1, tanh(x)) DO(logistic, 1, logistic(x)) DO(sin, 1, sin(x)) \
-  DO(cos, 1, cos(x)) DO(erf, 1, erf(x)) DO(floor, 1, floor(x))
+  DO(log1p, 1, log1p(x)) DO(sqrt, 1, sqrt(x)) DO(tanh, 1, tanh(x)) DO(logistic, 1, logistic(x))                  \
+  DO(sin, 1, sin(x)) DO(cos, 1, cos(x)) DO(erf, 1, erf(x)) DO(floor, 1, floor(x))                                \
+  PAIRS(DO, add, x + y) PAIRS(DO, sub, x - y) PAIRS(DO, mul, x * y)
+#define PAIRS(DO, name, first)                                                                   \
+  DO(name##_add, 3, (first) + z) DO(name##_sub, 3, (first) - z) DO(name##_under, 3, z - (first)) \
+  DO(name##_mul, 3, (first) * z) DO(name##_maximum, 3, maximum(first, z)) DO(name##_minimum, 3, minimum(first, z))
 
 #define DEFINE(name, arity, result)                                                 \
   struct Do_##name {                                                                \
@@ -175,7 +181,7 @@ template <class T> struct Tape {
       : call(c), block(c.integer[0]), scalars(c.integer[1]), blocks(c.integer[2]), outputs(c.integer[3]),
         inputs(c.integer[4]), constants(c.integer[5]), prologue(c.integer[6]), body(c.integer[7]),
         packed(c.integer[8]), inner(c.integer[9]), rank(c.integer[10]), extent(c.integer + 11), input(extent + rank),
-        output(input + inputs * (3 + rank)), operation(output + 2 * outputs), slots(static_cast<Slot<T>*>(c.scratch)),
+        output(input + inputs * (3 + rank)), operation(output + 3 * outputs), slots(static_cast<Slot<T>*>(c.scratch)),
         memory(reinterpret_cast<T*>(static_cast<char*>(c.scratch) +
                                     ((scalars + blocks) * int64_t(sizeof(Slot<T>)) + 63) / 64 * 64)) {
     for (int64_t s = 0; s < scalars; s++) slots[s] = {memory + s * WIDTH, 0};
@@ -197,6 +203,7 @@ template <class T> struct Tape {
   int64_t offset(const int64_t* strides, int64_t row) const {
     int64_t at = 0;
     for (int64_t axis = rank - 1; axis >= 0; axis--) {
+      if (axis == 0) return at + row * strides[0];
       at += row % extent[axis] * strides[axis];
       row /= extent[axis];
     }
@@ -245,9 +252,14 @@ template <class T> struct Tape {
       }
       for (int64_t k = size; k < whole; k++) own(slot)[k] = 1;  // harmless in every operation
     }
+    for (int64_t k = 0; k < outputs; k++) {
+      const int64_t slot = output[3 * k + 1];
+      if (output[3 * k + 2]) slots[slot].at = whole == size ? static_cast<T*>(call.buffer[k]) + start : own(slot);
+    }
     run(prologue, body, whole);
     for (int64_t k = 0; k < outputs; k++) {
-      const int64_t dtype = output[2 * k], slot = output[2 * k + 1];
+      const int64_t dtype = output[3 * k], slot = output[3 * k + 1];
+      if (output[3 * k + 2] && whole == size) continue;
       if (slots[slot].step)
         write<T>(call.buffer[k], dtype, slots[slot].at, start, size);
       else

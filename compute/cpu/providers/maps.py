@@ -37,6 +37,7 @@ def _tape(low: Lowering, step: Step, op: Map, layout: Layout) -> Instruction | N
         [v.dtype for v in step.outputs],
         compute_dtype(step),
         layout,
+        _written_over(low, step),
     )
     if tape is None:
         return None

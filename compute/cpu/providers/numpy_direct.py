@@ -75,7 +75,11 @@ def concatenate(low: Lowering, step: Step) -> list[Instruction] | None:
         offset, position = position * stride, position + n
         in_place = is_joined(step) and low.storage.place[value].resolved == (root, base + offset)
         if value.spec.size and not in_place:
-            made.append(Instruction("python", _copy_to(cut), (target,), (low.operand(value),), provider="numpy"))
+            made.append(
+                Instruction(
+                    "python", _copy_to(cut), (target,), (low.operand(value),), provider="numpy"
+                )
+            )
     return made
 
 
