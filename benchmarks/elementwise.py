@@ -24,7 +24,7 @@ from cortex.compute.ops import Map
 from cortex.optimise.optimisers import Adam
 from cortex.optimise.trace import trace
 
-WAYS = ("tape", "numba")
+WAYS = ("precompiled", "tape", "numba")
 LENET = 431_080  # parameters
 
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))
 
-SETTINGS = {"epochs": 5, "batch_size": 64, "step_size": 0.002}
+SETTINGS = {"epochs": 5, "batch_size": 64, "step_size": 0.001}
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 
 

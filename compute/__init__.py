@@ -9,6 +9,7 @@
 | `backend`, `registry` | what a backend is, which there are |
 | `reference`, `numpy_backend` | the executable specification |
 | `cpu` | the CPU backend: native kernels, Numba, NumPy |
+| `threads` | how many threads programs run on |
 | `philox` | counter-based random numbers |
 | `verify` | the suite that proves a backend |
 """
@@ -21,9 +22,10 @@ from .errors import BackendError, CortexError, DescriptionError, NotDifferentiab
 from .program import Op, Program, Value
 from .registry import availability, get_backend, use_backend
 from .spec import Spec
+from .threads import get_num_threads, set_num_threads
 
 __all__ = [
     "Backend", "BackendError", "Capabilities", "CortexError", "DescriptionError", "Executable", "Memory",
     "NotDifferentiable", "Op", "PlanReport", "Program", "ShapeError", "Spec", "Value", "availability", "get_backend",
-    "gradients", "use_backend",
+    "get_num_threads", "gradients", "set_num_threads", "use_backend",
 ]  # fmt: skip

@@ -90,7 +90,7 @@ def _table() -> dict[str, Scalar]:
             20,
         ),
         "abs": Scalar(np.abs, (lambda a: m.sign(a),), "abs({})", "abs({})"),
-        "sign": Scalar(np.sign, (_zero,), "(one * ({0} > 0) - one * ({0} < 0))", "sign({})", 2),
+        "sign": Scalar(np.sign, (_zero,), "(one if {0} > 0 else -one if {0} < 0 else {0} - {0})", "sign({})", 2),
         "floor": Scalar(np.floor, (_zero,), "np.floor({})", "floor({})", 2),
         "maximum": Scalar(
             np.maximum,
@@ -98,7 +98,7 @@ def _table() -> dict[str, Scalar]:
                 lambda a, b: m.where(m.maximum(a, b) > b, 1, 0),
                 lambda a, b: m.where(m.maximum(a, b) > b, 0, 1),
             ),
-            "({0} if {0} > {1} else {1})",
+            "({0} if ({0} > {1}) | ({0} != {0}) else {1})",
             "maximum({}, {})",
         ),
         "minimum": Scalar(
@@ -107,7 +107,7 @@ def _table() -> dict[str, Scalar]:
                 lambda a, b: m.where(m.minimum(a, b) < b, 1, 0),
                 lambda a, b: m.where(m.minimum(a, b) < b, 0, 1),
             ),
-            "({0} if {0} < {1} else {1})",
+            "({0} if ({0} < {1}) | ({0} != {0}) else {1})",
             "minimum({}, {})",
         ),
         "where": Scalar(

@@ -39,14 +39,17 @@ _MODULES = (
     "activations",
     "compute",
     "datasets",
+    "info",
     "initialisers",
     "layers",
     "losses",
     "metrics",
+    "models",
     "observers",
     "optimise",
     "stopping",
     "training",
+    "visualization",
 )
 
 _root = _os.path.dirname(_os.path.dirname(_os.path.abspath(__file__)))

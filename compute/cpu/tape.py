@@ -59,7 +59,7 @@ def encode(
 
     `layout` is that of the outputs and the inputs, in this order; output k lies on input `same[k]`, or on none (-1).
     """
-    order = _order(expressions)
+    order = parts(expressions)
     if compute == "int64" and not all(_is_integer(e) for e in order):
         return None
     block = BLOCK_BYTES // (4 if compute == "float32" else 8)
@@ -104,7 +104,7 @@ def _is_integer(e: Expression) -> bool:
     return e.op in ("symbol", "floor", *ANY)
 
 
-def _order(expressions: Sequence[Expression]) -> list[Expression]:
+def parts(expressions: Sequence[Expression]) -> list[Expression]:
     """Return all parts of the expressions, each once, arguments first."""
     found: dict[Expression, None] = {}
 

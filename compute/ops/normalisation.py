@@ -27,9 +27,7 @@ class BatchNormalisation(Op):
     epsilon: float
 
     def infer(self, x: Spec, scale: Spec, bias: Spec) -> tuple[Spec, ...]:  # type: ignore[override]
-        """x with scale and bias of its shape without the axes gives x, and twice the spec of the
-        scale.
-        """
+        """[N, C, *S], [C] and [C] give [N, C, *S], [C] and [C], where all axes but 1 are reduced."""
         axes = _check("BatchNormalisation", self.axes, self.epsilon, x)
         shape = reduced_shape(x.shape, axes, False)
         for name, given in (("scale", scale), ("bias", bias)):
@@ -117,8 +115,7 @@ class Normalisation(Op):
 
 @dataclass(frozen=True)
 class LayerNormalisation(Op):
-    """y = scale (x - mean) / sqrt(variance + epsilon) + bias with statistics over `axes` of each
-    example.
+    """y = scale (x - mean) / sqrt(variance + epsilon) + bias, statistics over `axes` per example.
 
     Inputs: x, scale, bias; scale and bias have the shape of those axes: [N, T, D] over axes (2,)
     takes [D]. Ba, Kiros and Hinton 2016, equations 3 and 4.
@@ -228,9 +225,7 @@ def _others(axes: Sequence[int], x: Value) -> tuple[int, ...]:
 
 
 def _spread(axes: Sequence[int], x: Value) -> Shape:
-    """Return the shape of x with extent 1 along the other axes: how a scale per element is
-    broadcast.
-    """
+    """Return the shape of x with extent 1 along the other axes: how its scale is broadcast."""
     return reduced_shape(x.shape, _others(axes, x), True)
 
 

@@ -18,9 +18,7 @@ from .reduce import reduce_axes, reduced_shape, reshape_to
 
 @dataclass(frozen=True)
 class Softmax(Op):
-    """y = exp(x) / sum of exp(x) along `axis`; the maximum is subtracted first, so it never
-    overflows.
-    """
+    """y = exp(x) / sum of exp(x) along `axis`, computed from x - max, so it never overflows."""
 
     axis: int = -1
 

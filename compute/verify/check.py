@@ -149,9 +149,7 @@ def _run(check: Check, backend: Backend) -> Result:
     start = time.perf_counter()
     try:
         check(backend)
-    except (
-        Exception
-    ) as error:  # whatever goes wrong in a backend is a result, not the end of the run
+    except Exception as error:  # whatever goes wrong in a backend is a result, not the end
         kind = "" if isinstance(error, Mismatch) else f"{type(error).__name__}: "
         return Result(check.name, "failed", time.perf_counter() - start, f"{kind}{error}")
     return Result(check.name, "passed", time.perf_counter() - start)

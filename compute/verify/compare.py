@@ -18,7 +18,13 @@ TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
 
 def close(
-    what: str, got: Any, wanted: Any, tolerance: float | None = None, *, factor: float = 1.0, floor: float = 0.0
+    what: str,
+    got: Any,
+    wanted: Any,
+    tolerance: float | None = None,
+    *,
+    factor: float = 1.0,
+    floor: float = 0.0,
 ) -> None:
     """Raise `Mismatch` unless `got` is `wanted` within the tolerance of got's dtype times `factor`.
 

@@ -26,6 +26,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse names that do not work before any test is collected."""
+    if option := config.getoption("--backend"):
+        backend_names(option)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that takes `backend` once on each of them."""
     if "backend" in metafunc.fixturenames:

@@ -105,10 +105,12 @@ def read_config(path: Path) -> Config:
     problems = [f"no key is named {k!r}{near(k, FIELDS)}" for k in unknown]
     if "network" not in data:
         problems.append("the key 'network' is missing: a description, or the name of a model")
+    said = {k: v for k, v in data.items() if k in FIELDS}
     try:
-        config = Config(**{k: v for k, v in data.items() if k in FIELDS})
+        config = Config(**{"network": "lenet", **said})
     except DescriptionError as error:
-        problems += [p for p in error.problems if not p.startswith("network") or "network" in data]
+        problems += error.problems
+    problems += _faults(said)
     if problems:
         raise DescriptionError(str(path), problems)
     if isinstance(config.network, Mapping):  # one seed for weights and order, unless there are two
@@ -117,6 +119,18 @@ def read_config(path: Path) -> Config:
     if config.data_dir:
         moved["data_dir"] = str((path.parent / config.data_dir).resolve())
     return config.over(moved)
+
+
+def _faults(said: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the things that a config describes, whatever else is wrong with it."""
+    found: list[str] = []
+    for key, make in (("network", network_of), ("loss", loss_of), ("optimiser", optimiser_of)):
+        if isinstance(said.get(key), (str, Mapping)):
+            try:
+                make(Config(**{"network": "lenet", key: said[key]}))
+            except DescriptionError as error:
+                found += [f"{key}: {problem}" for problem in error.problems]
+    return found
 
 
 def located(source: str, folder: Path) -> str:

@@ -55,7 +55,11 @@ def fitting(
     Raises:
         DescriptionError: lists every column that does not fit.
     """
-    columns = match(tuple(network.inputs), tuple(data.columns), target, needs_target)
+    try:
+        columns = match(tuple(network.inputs), tuple(data.columns), target, needs_target)
+    except DescriptionError as error:
+        has = f"the columns are {', '.join(data.columns)}"
+        raise DescriptionError(what, [*error.problems, has]) from None
     problems: list[str] = []
     for name, column in columns.inputs.items():
         expected, given = network.inputs[name], data.columns[column]

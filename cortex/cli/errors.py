@@ -30,7 +30,7 @@ def reported(command: F) -> F:
         try:
             return command(*args, debug=debug, **options)
         except KeyboardInterrupt:
-            say("interrupted; nothing was written")
+            say("interrupted")
             raise Exit(INTERRUPTED) from None
         except BrokenPipeError:  # `cortex info | head`: nobody reads on
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -87,7 +87,8 @@ class RunFolder:
             if found.is_dir():
                 shutil.rmtree(found, ignore_errors=True)
             else:
-                found.unlink(missing_ok=True)
+                with suppress(OSError):
+                    found.unlink()
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Write a file so that it appears whole."""

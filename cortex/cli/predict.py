@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cortex.compute.errors import DescriptionError, near
+from cortex.compute.errors import DescriptionError
 
 from . import show
 from .config import read_config
@@ -94,7 +94,7 @@ def _place(out: Path | None, network: Network) -> Path:
     path = out or Path(DEFAULT if not several else "predictions.npz")
     problems = []
     if path.suffix not in KINDS:
-        problems.append(f"expected a name that ends in {', '.join(KINDS)}{near(path.suffix, KINDS) if path.suffix else ''}")
+        problems.append(f"expected a name that ends in {', '.join(KINDS)}")
     elif several and path.suffix != ".npz":
         problems.append(f"the network has {len(network.outputs)} outputs, which need a .npz, given {path.name}")
     if path.is_dir():

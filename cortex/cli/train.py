@@ -121,8 +121,8 @@ def _resumed(
     """Return the config of an earlier run with what may change: how long, and where it runs."""
     folder = wishes.resume or Path()
     if not (folder / CONFIG).is_file():
-        what = "is no run" if folder.is_dir() else "does not exist"
-        raise DescriptionError(f"--resume {folder}", [f"the folder {what}: there is no {CONFIG} in it"])
+        what = f"is no run: there is no {CONFIG} in it" if folder.is_dir() else "does not exist"
+        raise DescriptionError(f"--resume {folder}", [f"the folder {what}"])
     config = read_config(folder / CONFIG)
     name = json.loads((folder / CONFIG).read_text("utf-8")).get("name", folder.name)
     fixed = [k for k in said if k not in ("epochs", "target_accuracy", "backend") and said[k] != getattr(config, k)]
@@ -336,7 +336,7 @@ def _report(results: Mapping[str, Any], job: Job, folder: RunFolder, wishes: Wis
         show.rows("", _table(results), to_stderr=wishes.json)
     code = 0
     if results["reason"] == Reason.INTERRUPTED.value:
-        say(f"interrupted after {results['steps']:,} steps; go on with: cortex train --resume {folder.path}")
+        say(f"interrupted after step {results['steps']:,}; go on with: cortex train --resume {folder.path}")
         code = INTERRUPTED
     elif results["reason"] == Reason.NOT_FINITE.value:
         say("cortex train: the loss is no longer finite; try a smaller --step-size")

@@ -1,11 +1,12 @@
 """Gradients against differences: is the gradient that a function claims its real one?
 
 `check_gradient` compares one vector function with its gradient along random directions;
-`gradient_check` does it for everything that can be traced: a layer, a loss, an op, or a function of
-`cortex.compute.math`.
+`gradient_check` does it for everything that can be traced: a network, a layer, a loss, an op, or a
+function of `cortex.compute.math`.
 
     gradient_check(Linear(3), np.ones((2, 4)))
     gradient_check(SoftmaxCrossEntropy(), logits, labels)
+    gradient_check(network, {"image": images, "label": labels}, target="label")
 """
 
 from __future__ import annotations

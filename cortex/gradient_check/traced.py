@@ -1,4 +1,4 @@
-"""Whatever can be traced (a layer, a loss, an op, a function), checked in all that it reads."""
+"""Whatever can be traced (a network, a layer, a loss, an op, a function), checked in all that it reads."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from cortex.compute.autodiff import gradients
 from cortex.compute.backend import Backend, Executable
 from cortex.compute.errors import DescriptionError, near
 from cortex.compute.ops.random import SEED, STEP
-from cortex.compute.ops.reduce import reduce_axes
 from cortex.compute.program import Op, Program, Value
 from cortex.compute.registry import get_backend
 from cortex.losses.reduction import loss_value
+from cortex.network import Network
 from cortex.protocols import Parameter
 
+from .network import NetworkCase
+from .parts import VALUE, filled, weighted_sum
 from .vector import GradientCheck, GradientError, Vector, check_gradient
 
 
@@ -27,13 +29,16 @@ def gradient_check(
     backend: str | Backend = "numpy",
     parameters: Mapping[str, Any] | None = None,
     sample_weights: Any = None,
+    loss: Any = None,
+    target: str | Mapping[str, str] | None = None,
+    wrt: Sequence[str] | None = None,
     training: bool = True,
     directions: int = 3,
     step: float = 1e-6,
     tolerance: float = 1e-6,
     seed: int = 0,
 ) -> dict[str, GradientCheck]:
-    """Check the gradients of a layer, a loss, an op or a function, with respect to everything.
+    """Check the gradients of a network, layer, loss, op or function, with respect to everything.
 
     The subject is traced in float64. Its outputs are multiplied by random numbers and summed; the
     gradient of that sum is checked with respect to each float input (`input0`, ...) and each
@@ -42,29 +47,43 @@ def gradient_check(
     content; the others get that of their initialiser, moved by a little noise where trainable, so
     that none sits at a kink. Random layers draw the same numbers at every evaluation.
 
+    A network takes its inputs in order, or a mapping of columns, and is checked by the name of each
+    float input and parameter, with its own weights and with the penalties of its layers. With a
+    `loss` or a `target` (as for `cortex.training_step`) its loss is differentiated instead of its
+    outputs, l1 and l2 attributes included; the mapping then holds the targets too. `wrt` limits the
+    check to some names.
+
     Returns the check of each by name.
 
     Raises:
         GradientError: a gradient is wrong; the message lists all that are.
         DescriptionError: the subject is none of these, or a parameter has an unknown name or shape.
     """
-    arrays = [_array(a) for a in inputs]
     weights = None if sample_weights is None else np.asarray(sample_weights, np.float64)
-    case = _Case(subject, arrays, weights, training, seed)
+    case: _Case | NetworkCase
+    if isinstance(subject, Network):
+        mapping = len(inputs) == 1 and isinstance(inputs[0], Mapping)
+        columns: Any = (
+            {n: _array(a) for n, a in inputs[0].items()} if mapping else [_array(a) for a in inputs]
+        )
+        case = NetworkCase(subject, columns, weights, training, seed, loss, target)
+    else:
+        case = _Case(subject, [_array(a) for a in inputs], weights, training, seed)
+    names = _chosen(case.checked(), wrt)
     contents = case.contents(parameters or {})
     engine = get_backend(backend)
     plain = engine.compile(case.program([]))
-    full = engine.compile(case.program(case.checked()))
+    full = engine.compile(case.program(names))
     _write(full, contents)
     _write(plain, contents)
     _run(full, seed)
     results, failures = {}, []
-    for name in case.checked():
+    for name in names:
 
         def value(x: Vector, name: str = name) -> float:
             plain.write(name, x)
             _run(plain, seed)
-            return float(plain.read("value"))
+            return float(plain.read(VALUE))
 
         title = f"{type(subject).__name__} with respect to {name}"
         g = full.read(f"gradient.{name}")
@@ -78,6 +97,13 @@ def gradient_check(
     if failures:
         raise GradientError("\n".join(failures))
     return results
+
+
+def _chosen(known: list[str], wrt: Sequence[str] | None) -> list[str]:
+    problems = [f"wrt: nothing is named {n!r}{near(n, known)}" for n in wrt or () if n not in known]
+    if problems:
+        raise DescriptionError("gradient_check", problems)
+    return known if wrt is None else list(wrt)
 
 
 def _array(thing: Any) -> np.ndarray[Any, Any]:
@@ -114,7 +140,7 @@ class _Case:
         self.is_loss = hasattr(subject, "terms")
         if not (self.is_loss or hasattr(subject, "forward") or isinstance(subject, Op)):
             if not callable(subject):
-                problem = f"expected a layer, a loss, an op or a function, given {subject!r}"
+                problem = f"expected a network, a layer, a loss, an op or a function, given {subject!r}"
                 raise DescriptionError("gradient_check", [problem])
         if self.is_loss and len(inputs) != 2:
             problem = f"a loss is checked at an output and a target, given {len(inputs)} arrays"
@@ -151,33 +177,20 @@ class _Case:
             for n in given
             if n not in self.parameters
         ]
-        generator = np.random.default_rng(self.seed)
-        found: dict[str, Any] = dict(zip(self.names, self.inputs, strict=True))
-        for name, parameter in self.parameters.items():
-            if name in given:
-                found[name] = np.asarray(given[name], np.float64)
-            else:
-                found[name] = parameter.initialiser(generator, parameter.shape).astype(np.float64)
-                if parameter.trainable:
-                    found[name] = found[name] + 0.1 * generator.standard_normal(parameter.shape)
-            if found[name].shape != parameter.shape:
-                shape = found[name].shape
-                problems.append(
-                    f"parameter {name!r}: expected shape {parameter.shape}, given {shape}"
-                )
+        found = filled(self.parameters, given, self.seed, problems)
         if problems:
             raise DescriptionError("gradient_check", problems)
-        return found
+        return {**dict(zip(self.names, self.inputs, strict=True)), **found}
 
     def program(self, wrt: Sequence[str]) -> Program:
-        """Return the program that computes `value` and its gradient for each name of `wrt`."""
+        """Return the program that computes the value and its gradient for each name of `wrt`."""
         program = Program()
         build = Build(program, self.training, "float64")
         values = self._declare(program)
         named = dict(zip(self.names, values, strict=True))
         own = {n: program.input(n, p.shape, "float64") for n, p in self.parameters.items()}
         total = self._value(build, values, own)
-        program.output("value", total)
+        program.output(VALUE, total)
         every = {**named, **own}
         for name, g in zip(wrt, gradients(program, total, [every[n] for n in wrt]), strict=True):
             program.output(f"gradient.{name}", g)
@@ -195,13 +208,5 @@ class _Case:
             results = self.subject.forward(build, *values, **own)
         else:
             results = self.subject(*values)
-        generator, total = np.random.default_rng(self.seed + 1), None
-        for result in results if isinstance(results, tuple) else (results,):
-            if not result.spec.is_float:
-                continue
-            weights = build.constant(generator.standard_normal(result.shape))
-            part = reduce_axes(build.program, "sum", result * weights, None)
-            total = part if total is None else total + part
-        if total is None:
-            raise DescriptionError("gradient_check", ["the subject has no float output"])
-        return total
+        listed = results if isinstance(results, tuple) else (results,)
+        return weighted_sum(build, listed, self.seed)

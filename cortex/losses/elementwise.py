@@ -13,10 +13,11 @@ from typing import Any
 
 from cortex.build import Build
 from cortex.compute import math as m
-from cortex.compute.errors import ShapeError
+from cortex.compute.errors import DescriptionError, ShapeError, near
 from cortex.compute.ops.map import convert
 from cortex.compute.ops.reduce import reshape_to
 from cortex.compute.program import Value
+from cortex.description import FUNCTIONS
 from cortex.rules import POSITIVE, Rule, check
 
 from .logits import logistic_input
@@ -61,12 +62,18 @@ class _Elementwise(WithoutParameters):
 class Elementwise(_Elementwise):
     """Your own loss: `element(output, target)` of one element, with `cortex.compute.math`.
 
-    To store it as data, give the function a name with `cortex.description.register_function`.
+    To store it as data, give the function a name with `cortex.description.register_function`; the
+    name then stands for the function here too.
     """
 
     element: Callable[[Any, Any], Any]
 
     def __post_init__(self) -> None:
+        if isinstance(self.element, str):
+            if self.element not in FUNCTIONS:
+                problem = f"no function is named {self.element!r}{near(self.element, FUNCTIONS)}"
+                raise DescriptionError("Elementwise", [f"element: {problem}"])
+            object.__setattr__(self, "element", FUNCTIONS[self.element])
         check(self, element=Rule("a function of an output and its target", callable))
 
 

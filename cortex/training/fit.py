@@ -68,9 +68,10 @@ def fit(
         for record in records(run):
             for observe in watching:
                 observe(record)
-            if checkpoint is not None and record["epoch_complete"]:
-                save_checkpoint(checkpoint, record["checkpoint"])
             reason = record.get("reason", reason)
+            sound = reason is not Reason.NOT_FINITE  # else the checkpoint before is worth more
+            if checkpoint is not None and record["epoch_complete"] and sound:
+                save_checkpoint(checkpoint, record["checkpoint"])
     except KeyboardInterrupt:
         reason = Reason.INTERRUPTED
     finally:

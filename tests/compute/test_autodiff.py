@@ -69,8 +69,16 @@ SECOND: list[tuple[str, Callable[..., Any], tuple[tuple[int, ...], ...]]] = [
         lambda p, x, w: m.square(p.apply(Convolution(Window.of(2, 1, 1)), x, w)),
         ((2, 2, 3, 4), (3, 2, 2, 2)),
     ),
-    ("average pool", lambda p, x: m.square(p.apply(Pool("average", Window.of(2)), x)), ((1, 2, 4, 4),)),
-    ("local response", lambda p, x: p.apply(LocalResponseNormalisation(2, 1.0, 0.5, 0.75), x), ((2, 4, 2),)),
+    (
+        "average pool",
+        lambda p, x: m.square(p.apply(Pool("average", Window.of(2)), x)),
+        ((1, 2, 4, 4),),
+    ),
+    (
+        "local response",
+        lambda p, x: p.apply(LocalResponseNormalisation(2, 1.0, 0.5, 0.75), x),
+        ((2, 4, 2),),
+    ),
     ("product of elements", lambda p, x: p.apply(Reduce("prod", (1,)), x), ((3, 4),)),
 ]
 
@@ -96,7 +104,9 @@ def test_second_derivatives(name: str, function: Any, shapes: Any) -> None:
         for k, a in enumerate(point):
             executable.write(f"x{k}", a)
         executable.run()
-        return float(executable.read("projected")), [executable.read(f"d{k}") for k in range(len(xs))]
+        return float(executable.read("projected")), [
+            executable.read(f"d{k}") for k in range(len(xs))
+        ]
 
     check_gradient(name, lambda g: [g.normal(size=s) for s in shapes], evaluate)
 
@@ -153,7 +163,9 @@ def test_ties_share_the_cotangent(kind: Any) -> None:
     x = p.input("x", (2, 3))
     (d,) = gradients(p, total(p, p.apply(Reduce(kind, (1,)), x)), [x])
     p.output("d", d)
-    np.testing.assert_allclose(run(p, x=[[1, 1, 1], [2, 2, 2]])["d"], np.full((2, 3), 1 / 3), rtol=1e-6)
+    np.testing.assert_allclose(
+        run(p, x=[[1, 1, 1], [2, 2, 2]])["d"], np.full((2, 3), 1 / 3), rtol=1e-6
+    )
 
 
 def test_through_random_numbers_flows_nothing() -> None:
@@ -200,12 +212,18 @@ def test_pull_back_from_the_middle() -> None:
 def test_messages() -> None:
     p = Program()
     x, i = p.input("x", (2, 2)), p.input("i", (2,), "int32")
-    with pytest.raises(ShapeError, match=r"gradients: expected float values, given Value\(i: int32\[2\]\)"):
+    with pytest.raises(
+        ShapeError, match=r"gradients: expected float values, given Value\(i: int32\[2\]\)"
+    ):
         gradients(p, total(p, x), [i])
-    with pytest.raises(ShapeError, match=r"the seed must have the loss's spec float32\[\], given float32\[2, 2\]"):
+    with pytest.raises(
+        ShapeError, match=r"the seed must have the loss's spec float32\[\], given float32\[2, 2\]"
+    ):
         gradients(p, total(p, x), [x], seed=x)
     image = p.input("image", (1, 1, 4, 4))
     y, _ = p.apply(Pool("max", Window.of(2)), image)
     (first,) = gradients(p, total(p, y * y), [image])
-    with pytest.raises(NotDifferentiable, match="a second derivative of max pooling is not available"):
+    with pytest.raises(
+        NotDifferentiable, match="a second derivative of max pooling is not available"
+    ):
         gradients(p, total(p, first), [image])

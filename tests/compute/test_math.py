@@ -24,7 +24,8 @@ ON_ARRAYS = [
     (m.logical_and, np.logical_and, (A > 0, B > 0)), (m.logical_or, np.logical_or, (A > 0, B > 0)),
     (m.logical_not, np.logical_not, (A > 0,)), (m.where, np.where, (A > 0, A, B)),
     (m.logistic, lambda x: 1 / (1 + np.exp(-x)), (A,)), (m.softplus, lambda x: np.logaddexp(x, 0), (A,)),
-    (m.erf, lambda x: np.array([math.erf(v) for v in x]), (A,)), (lambda x: m.clip(x, -1, 1), lambda x: np.clip(x, -1, 1), (A,)),
+    (m.erf, lambda x: np.array([math.erf(v) for v in x]), (A,)),
+    (lambda x: m.clip(x, -1, 1), lambda x: np.clip(x, -1, 1), (A,)),
 ]  # fmt: skip
 
 
@@ -35,7 +36,9 @@ def test_functions_of_arrays_and_numbers(row) -> None:  # type: ignore[no-untype
     numbers = [a[1] for a in arrays]
     np.testing.assert_allclose(ours(*numbers), theirs(*(a[1:2] for a in arrays))[0], rtol=1e-15)
     narrow = [a.astype(np.float32) if a.dtype.kind == "f" else a for a in arrays]
-    assert np.asarray(ours(*narrow)).dtype == (np.float32 if ours(*arrays).dtype.kind == "f" else bool)
+    assert np.asarray(ours(*narrow)).dtype == (
+        np.float32 if ours(*arrays).dtype.kind == "f" else bool
+    )
 
 
 def test_every_function_is_tested() -> None:

@@ -32,7 +32,9 @@ def test_memory_of_a_foreign_kind_is_refused() -> None:
         def names(self) -> tuple[str, ...]:
             return ()
 
-    with pytest.raises(BackendError, match="numpy: expected a memory of a host backend, given Foreign"):
+    with pytest.raises(
+        BackendError, match="numpy: expected a memory of a host backend, given Foreign"
+    ):
         NUMPY.compile(Program(), Foreign())
 
 
@@ -66,5 +68,7 @@ def test_memory_is_aligned_and_zero() -> None:
     memory = HostMemory()
     first = memory.require("w", Spec((2,)))
     assert memory.require("w", Spec((2,))) is first and memory.names() == ("w",)
-    with pytest.raises(BackendError, match=r"state 'w': the program expects float32\[3\], .* holds float32\[2\]"):
+    with pytest.raises(
+        BackendError, match=r"state 'w': the program expects float32\[3\], .* holds float32\[2\]"
+    ):
         memory.require("w", Spec((3,)))

@@ -20,7 +20,9 @@ KNOWN = [
 
 
 @pytest.mark.parametrize(("counter", "key", "answer"), KNOWN)
-def test_known_answers(counter: tuple[int, ...], key: tuple[int, int], answer: tuple[int, ...]) -> None:
+def test_known_answers(
+    counter: tuple[int, ...], key: tuple[int, int], answer: tuple[int, ...]
+) -> None:
     got = philox.philox4x32(np.array([counter], np.uint32), key)
     np.testing.assert_array_equal(got, [answer])
 
@@ -37,7 +39,9 @@ def test_counter_layout() -> None:
 
 def test_numbers_from_words() -> None:
     words = philox.words(9, 3, 1, 2)
-    np.testing.assert_array_equal(philox.uniform(9, 3, 1, 2), (words >> 8).astype(np.float32) / 2**24)
+    np.testing.assert_array_equal(
+        philox.uniform(9, 3, 1, 2), (words >> 8).astype(np.float32) / 2**24
+    )
     np.testing.assert_array_equal(philox.uniform(9, 3, 1, 2, "float64"), words / 2**32)
     w = philox.words(12, 3, 1, 2).reshape(-1, 2).astype(np.float64)
     radius = np.sqrt(-2 * np.log((w[:, 0] + 1) / 2**32))

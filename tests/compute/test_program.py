@@ -55,7 +55,8 @@ def test_comparisons_give_truth_values() -> None:
     ("left", "right", "result"),
     [
         ("float32", "float32", "float32"), ("float32", "float64", "float64"), ("float32", "int64", "float32"),
-        ("int32", "int64", "int64"), ("uint8", "int32", "int32"), ("bool", "float32", "float32"), ("uint8", "uint8", "uint8"),
+        ("int32", "int64", "int64"), ("uint8", "int32", "int32"), ("bool", "float32", "float32"),
+        ("uint8", "uint8", "uint8"),
     ],
 )  # fmt: skip
 def test_dtypes_of_results(left: str, right: str, result: str) -> None:
@@ -126,7 +127,9 @@ def test_scopes_label_steps() -> None:
 def test_a_scope_ends_after_an_error_and_names_itself() -> None:
     p = Program()
     a, b = p.input("a", (2, 3)), p.input("b", (4, 5))
-    with pytest.raises(ShapeError, match=r"^in 'layer 3/product': MatMul: the inner extents differ: 3 and 4"):
+    with pytest.raises(
+        ShapeError, match=r"^in 'layer 3/product': MatMul: the inner extents differ: 3 and 4"
+    ):
         with p.scope("layer 3"), p.scope("product"):
             p.apply(MatMul(), a, b)
     assert p.label == ""
@@ -165,7 +168,9 @@ def test_views_are_checked() -> None:
     p = Program()
     p.persistent("flat", (10,))
     p.persistent("square", (3, 3))
-    with pytest.raises(ShapeError, match=r"'v': 6 elements from 5 do not lie inside the 1-d buffer 'flat'"):
+    with pytest.raises(
+        ShapeError, match=r"'v': 6 elements from 5 do not lie inside the 1-d buffer 'flat'"
+    ):
         p.view("v", "flat", 5, (2, 3))
     with pytest.raises(ShapeError, match="do not lie inside the 1-d buffer 'square'"):
         p.view("w", "square", 0, (3,))
@@ -183,7 +188,9 @@ def test_an_unknown_buffer_of_a_view_is_named() -> None:
 def test_values_of_another_program_are_refused() -> None:
     p, q = Program(), Program()
     x, y = p.input("x", (2,)), q.input("y", (2,))
-    with pytest.raises(ShapeError, match=r"Map: Value\(y: float32\[2\]\) belongs to another program"):
+    with pytest.raises(
+        ShapeError, match=r"Map: Value\(y: float32\[2\]\) belongs to another program"
+    ):
         _ = x + y
     with pytest.raises(ShapeError, match="Softmax: .* belongs to another program"):
         p.apply(Softmax(), y)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cortex.compute import BackendError, availability, get_backend, use_backend
-from cortex.compute import registry
+from cortex.compute import BackendError, availability, get_backend, registry, use_backend
 from cortex.compute.numpy_backend import NumpyBackend
 
 
@@ -23,7 +22,9 @@ def test_a_backend_object_is_taken_as_it_is() -> None:
 
 def test_a_typo_is_met_with_the_nearest_name() -> None:
     for function in (availability, get_backend):
-        with pytest.raises(BackendError, match=r"no backend is named 'nunpy'; did you mean 'numpy'\?"):
+        with pytest.raises(
+            BackendError, match=r"no backend is named 'nunpy'; did you mean 'numpy'\?"
+        ):
             function("nunpy")
     with pytest.raises(BackendError, match="no backend is named 'xyz'; known: .*numpy"):
         get_backend("xyz")
@@ -43,7 +44,9 @@ def test_a_broken_backend_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registry.BUILT_IN, "broken", "no_such_module_at_all:Backend")
     state = availability("broken")
     assert not state.works and "ModuleNotFoundError" in state.reason
-    with pytest.raises(BackendError, match=r"'broken' is not available: ModuleNotFoundError.*`cortex info`"):
+    with pytest.raises(
+        BackendError, match=r"'broken' is not available: ModuleNotFoundError.*`cortex info`"
+    ):
         get_backend("broken")
 
 

@@ -15,7 +15,9 @@ PADS = st.tuples(st.integers(0, 4), st.integers(0, 4))
 
 
 @given(st.integers(1, 30), SMALL, SMALL, PADS, st.integers(1, 3), st.booleans())
-def test_number_of_windows(n: int, k: int, s: int, pad: tuple[int, int], d: int, ceil: bool) -> None:
+def test_number_of_windows(
+    n: int, k: int, s: int, pad: tuple[int, int], d: int, ceil: bool
+) -> None:
     """Count the windows that fit or, rounding up, begin before the end of the input."""
     reach = (k - 1) * d + 1
     assume(reach <= n + sum(pad))
@@ -50,7 +52,9 @@ def test_same_padding(n: int, k: int, s: int, d: int) -> None:
 
 
 @given(st.integers(1, 12), st.integers(1, 12), SMALL, SMALL, PADS, PADS, st.booleans())
-def test_axes_are_independent(h: int, w: int, k: int, s: int, a: tuple[int, int], b: tuple[int, int], ceil: bool) -> None:  # fmt: skip
+def test_axes_are_independent(
+    h: int, w: int, k: int, s: int, a: tuple[int, int], b: tuple[int, int], ceil: bool
+) -> None:
     assume(k <= h + sum(a) and k <= w + sum(b))
     both = Window.of(k, s, [a, b], ceil=ceil).output("test", (h, w))
     one = [
@@ -86,7 +90,9 @@ def test_all_problems_are_named_at_once() -> None:
     text = str(caught.value)
     for part in ("size (2, 0)", "stride (-1, -1)", "dilation (0, 0)", "padding ((0, 0), (-3, -3))"):
         assert part in text
-    with pytest.raises(ShapeError, match=r"stride \(1, 2, 3\) needs one entry per spatial axis, that is 2"):
+    with pytest.raises(
+        ShapeError, match=r"stride \(1, 2, 3\) needs one entry per spatial axis, that is 2"
+    ):
         Window.of(3, (1, 2, 3))
 
 

@@ -236,7 +236,7 @@ def test_several_outputs() -> None:
 @pytest.mark.parametrize(
     ("subject", "message"),
     [
-        (3, "expected a layer, a loss, an op or a function, given 3"),
+        (3, "expected a network, a layer, a loss, an op or a function, given 3"),
         (lambda x: x > 0, "the subject has no float output"),
     ],
 )

@@ -1,81 +1,150 @@
-"""Elementwise steps: precompiled loops, tapes for the interpreter, or what Numba compiles."""
+"""Elementwise steps: loops compiled with the engine, tapes for its interpreter, or what Numba compiles."""
 
 from __future__ import annotations
 
 import os
-from functools import cache
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
 
 from ...errors import BackendError, near
+from ...expression import cost
 from ...ops import Map
 from ...program import Step
+from .. import precompiled, tape
 from ..instruction import Instruction
 from ..lowering import Lowering
 from ..maps import Form, Layout, collapse, compiled, integers, units_and_grain
 from ..native import native
-from ..tape import encode
 
-WAYS = ("precompiled", "tape", "numba")
+# A compiled loop saves Numba's 0.3 to 1 s only where it is worth it. An interpreted operation takes about 1 ns per 16
+# floats longer than a compiled one, so that 32,768 elements lose less than 10 microseconds; and where there are
+# exponentials and the like, a tape has vectors of them and is 3 to 10 times faster than Numba, which calls the C
+# library for each number.
+SMALL = 1 << 15
+TRANSCENDENTAL = frozenset(("pow", "exp", "expm1", "log", "log1p", "tanh", "logistic", "sin", "cos", "erf"))
+
+
+@dataclass(frozen=True)
+class Loop:
+    """An elementwise step, and what every way to run it asks about."""
+
+    low: Lowering
+    step: Step
+    op: Map
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The collapsed iteration space of outputs and inputs."""
+        return collapse(self.step.outputs[0].shape, [v.shape for v in (*self.step.outputs, *self.step.inputs)])
+
+    @cached_property
+    def compute(self) -> str:
+        """The dtype in which a map computes (see `Map`)."""
+        names = {v.dtype for v in (*self.step.inputs, *self.step.outputs)}
+        return "float64" if "float64" in names else "float32" if "float32" in names else "int64"
+
+    @cached_property
+    def same(self) -> tuple[int, ...]:
+        """For each output, the input that lies at the same place, or -1."""
+        inputs, storage = self.step.inputs, self.low.storage
+        return tuple(
+            next((i for i, v in enumerate(inputs) if storage.same(v, o) and v.spec == o.spec), -1)
+            for o in self.step.outputs
+        )
+
+    @property
+    def inputs(self) -> list[str]:
+        """The dtypes of the inputs."""
+        return [v.dtype for v in self.step.inputs]
+
+    @property
+    def outputs(self) -> list[str]:
+        """The dtypes of the outputs."""
+        return [v.dtype for v in self.step.outputs]
+
+    def instruction(self, target: str | int, provider: str, **settings: object) -> Instruction:
+        """Return the call of a kernel or of an address over all elements."""
+        outputs, inputs = self.low.operands(self.step.outputs), self.low.operands(self.step.inputs)
+        work = max(cost(e) for e in self.op.expressions)
+        units, grain = units_and_grain(self.layout, work)
+        kind = "native" if isinstance(target, str) else "function"
+        return Instruction(kind, target, outputs, inputs, units=units, grain=grain, provider=provider, **settings)  # type: ignore[arg-type]
+
+
+def with_precompiled(loop: Loop) -> Instruction | None:
+    """Return the call of a loop that was compiled with the engine, where there is one of this form."""
+    layout, count = loop.layout, len(loop.outputs)
+    is_real = loop.compute != "int64" and all(d == loop.compute for d in loop.outputs)
+    if not is_real or len(layout.shape) > precompiled.MAX_RANK:
+        return None
+    kinds = layout.classes[count:]
+    dtypes = ["real" if d == loop.compute else d for d in loop.inputs]
+    found = precompiled.pattern(loop.op.expressions, list(zip(dtypes, kinds, strict=True)))
+    name = found.kernel(loop.compute)
+    if name not in precompiled.kernels():
+        return None
+    order = (*range(count), *(count + i for i in found.order))
+    numbers = precompiled.integers(layout, [*loop.outputs, *loop.inputs], order)
+    return loop.instruction(name, "native", order=order, integers=numbers, reals=found.constants)
+
+
+def with_tape(loop: Loop) -> Instruction | None:
+    """Return the call of the interpreter, where it has all operations."""
+    if native() is None:
+        return None
+    made = tape.encode(loop.op.expressions, loop.inputs, loop.outputs, loop.compute, loop.layout, loop.same)
+    if made is None:
+        return None
+    return loop.instruction(
+        made.kernel, "native tape", integers=made.integers, reals=made.reals, scratch=made.scratch
+    )
+
+
+def with_numba(loop: Loop) -> Instruction | None:
+    """Return the call of the loop that Numba compiles, where Numba is installed."""
+    if find_spec("numba") is None:
+        return None
+    form = Form(
+        loop.op.expressions, tuple(loop.inputs), tuple(loop.outputs), loop.compute, loop.layout.classes,
+        len(loop.layout.shape), loop.same,
+    )  # fmt: skip
+    function = compiled(form)
+    return loop.instruction(function.address, "numba", integers=integers(loop.layout), keep=function)
+
+
+WAYS: dict[str, Callable[[Loop], Instruction | None]] = {
+    "precompiled": with_precompiled,
+    "tape": with_tape,
+    "numba": with_numba,
+}
 
 
 def map_(low: Lowering, step: Step) -> list[Instruction] | None:
-    """Return one call of the fastest loop there is for the step's expressions."""
-    op = step.op
-    if not isinstance(op, Map) or any(v.spec.size == 0 for v in step.outputs):
+    """Return the call of the fastest loop there is for the step's expressions.
+
+    Raises:
+        BackendError: the variable CORTEX_MAPS, which limits the choice, names none of the ways.
+    """
+    if not isinstance(step.op, Map) or any(v.spec.size == 0 for v in step.outputs):
         return None
-    layout = collapse(step.outputs[0].shape, [v.shape for v in (*step.outputs, *step.inputs)])
-    ways = {"tape": _tape, "numba": _numba}
+    loop = Loop(low, step, step.op)
+    for way in _preferred(loop):
+        made = WAYS[way](loop)
+        if made is not None:
+            return [made]
+    return None
+
+
+def _preferred(loop: Loop) -> tuple[str, ...]:
+    """Return the ways to try, in this order."""
     asked = os.environ.get("CORTEX_MAPS")
-    if asked: return [ways[asked](low, step, op, layout)] if asked in ways else None
-    return [_tape(low, step, op, layout) or _numba(low, step, op, layout)]
-
-
-def _tape(low: Lowering, step: Step, op: Map, layout: Layout) -> Instruction | None:
-    outputs, inputs = low.operands(step.outputs), low.operands(step.inputs)
-    tape = encode(
-        op.expressions,
-        [v.dtype for v in step.inputs],
-        [v.dtype for v in step.outputs],
-        compute_dtype(step),
-        layout,
-        _written_over(low, step),
-    )
-    if tape is None:
-        return None
-    units, grain = units_and_grain(layout)
-    return Instruction(
-        "native", tape.kernel, outputs, inputs, integers=tape.integers, reals=tape.reals, units=units, grain=grain,
-        scratch=tape.scratch, provider="native tape",
-    )  # fmt: skip
-
-
-def _numba(low: Lowering, step: Step, op: Map, layout: Layout) -> Instruction:
-    outputs, inputs = low.operands(step.outputs), low.operands(step.inputs)
-    form = Form(
-        op.expressions,
-        tuple(v.dtype for v in step.inputs),
-        tuple(v.dtype for v in step.outputs),
-        compute_dtype(step),
-        layout.classes,
-        len(layout.shape),
-        _written_over(low, step),
-    )
-    function = compiled(form)
-    units, grain = units_and_grain(layout)
-    return Instruction(
-        "function", function.address, outputs, inputs, integers=integers(layout), units=units, grain=grain,
-        provider="numba", keep=function,
-    )  # fmt: skip
-
-
-def compute_dtype(step: Step) -> str:
-    """Return the dtype in which a map computes (see `Map`)."""
-    names = {v.dtype for v in (*step.inputs, *step.outputs)}
-    return "float64" if "float64" in names else "float32" if "float32" in names else "int64"
-
-
-def _written_over(low: Lowering, step: Step) -> tuple[int, ...]:
-    """Return, for each output, the input that lies at the same place, or -1."""
-    return tuple(
-        next((i for i, v in enumerate(step.inputs) if low.storage.same(v, o) and v.spec == o.spec), -1)
-        for o in step.outputs
-    )
+    if asked:
+        if asked not in WAYS:
+            known = ", ".join(WAYS)
+            raise BackendError(f"CORTEX_MAPS is {asked!r}, expected one of {known}{near(asked, WAYS)}")
+        return (asked,)
+    if loop.step.outputs[0].spec.size < SMALL or any(e.op in TRANSCENDENTAL for e in tape.parts(loop.op.expressions)):
+        return ("precompiled", "tape", "numba")
+    return ("precompiled", "numba", "tape")

@@ -78,7 +78,9 @@ def _transposed(shape: tuple[int, ...], axes: tuple[int, ...], **options: Any) -
 
 def _sliced(shape: tuple[int, ...], op: Slice, **options: Any) -> Case:
     cut = ",".join(f"{a}:{b}:{s}" for a, b, s in zip(op.start, op.stop, op.steps, strict=True))
-    return Case(f"slice/{cut or 'of a number'}", op, (normal(*shape),), lambda x: _slice(op, x), **options)
+    return Case(
+        f"slice/{cut or 'of a number'}", op, (normal(*shape),), lambda x: _slice(op, x), **options
+    )
 
 
 def _padded(name: str, shape: tuple[int, ...], op: Pad) -> Case:
