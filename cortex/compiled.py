@@ -111,22 +111,24 @@ def compiled(
 
 
 def _fill(traced: Traced, executable: Executable, held: set[str], seed: int) -> None:
-    """Write the first content of all state that the memory did not hold before."""
+    """Write the first content of all state that the memory did not hold before, one array at a time.
+
+    Weights that the network has not drawn yet are drawn straight into the memory, not kept a second time.
+    """
     network, program = traced.network, traced.program
     missing = set(program.state) - held
-    arrays = {n: a for n, a in traced.numbers.items() if n in missing and a.any()}
+    for name, array in traced.numbers.items():
+        if name in missing and array.any():
+            executable.write(name, array)
     if "random.seed" in missing:
-        arrays["random.seed"] = np.asarray(seed, np.uint64)
+        executable.write("random.seed", np.asarray(seed, np.uint64))
     first = dict(network.sources)
     for name, parameter in traced.initial.items():
         first[name] = Drawn(parameter.initialiser, network.seed, name, parameter.shape)
     for name, source in first.items():
-        state = program.views[name].state if name in program.views else name
-        if state in missing:
-            known = network.array(name) if name in network.sources else None
-            arrays[name] = known if known is not None else source.array(network.dtype)  # type: ignore[union-attr]
-    for name, array in arrays.items():
-        executable.write(name, array)
+        if (program.views[name].state if name in program.views else name) in missing:
+            array = source.array(network.dtype) if isinstance(source, Drawn) else source
+            executable.write(name, array)
 
 
 def _labels(network: Network, aims: Sequence[Objective]) -> dict[str, Labels]:

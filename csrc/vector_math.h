@@ -232,8 +232,25 @@ template <class T> CORTEX_INLINE Vec<T> floor_of(Vec<T> x) {
 template <class T> CORTEX_INLINE Vec<T> sign_of(Vec<T> x) {
   return x > T(0) ? broadcast(T(1)) : (x < T(0) ? broadcast(T(-1)) : x - x);
 }
-template <class T> CORTEX_INLINE Vec<T> maximum_of(Vec<T> a, Vec<T> b) { return (a > b) | (a != a) ? a : b; }
-template <class T> CORTEX_INLINE Vec<T> minimum_of(Vec<T> a, Vec<T> b) { return (a < b) | (a != a) ? a : b; }
+// b where it compares greater (less), else a, which is what the processors' own instructions do; then NaN from b too.
+template <class T> CORTEX_INLINE Vec<T> maximum_of(Vec<T> a, Vec<T> b) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) return b != b ? b : (Vec<T>)_mm512_maskz_max_ps(0xFFFF, b, a);
+  else return b != b ? b : (Vec<T>)_mm512_maskz_max_pd(0xFF, b, a);
+#else
+  const Vec<T> larger = b > a ? b : a;
+  return b != b ? b : larger;
+#endif
+}
+template <class T> CORTEX_INLINE Vec<T> minimum_of(Vec<T> a, Vec<T> b) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) return b != b ? b : (Vec<T>)_mm512_maskz_min_ps(0xFFFF, b, a);
+  else return b != b ? b : (Vec<T>)_mm512_maskz_min_pd(0xFF, b, a);
+#else
+  const Vec<T> smaller = b < a ? b : a;
+  return b != b ? b : smaller;
+#endif
+}
 
 // Half HALF (0 or 1) of the lanes of floats as doubles, and two halves back.
 typedef float HalfFloats __attribute__((vector_size(VECTOR_BYTES / 2)));

@@ -152,7 +152,7 @@ def generated() -> str:
     for name, p in maps():
         before = found.get(_digest(p))
         found[_digest(p)] = (f"{before[0]}; {name}" if before else name, p)
-    rows = _wrapped([f"DO({d}, {len(p.expressions) + len(p.inputs)})" for d, (_, p) in found.items()], width=114)
+    rows = _wrapped([f"DO({d}, {len(p.expressions)}, {len(p.expressions) + len(p.inputs)})" for d, (_, p) in found.items()], width=114)
     head = "// Made by scripts/generate_maps.py; csrc/kernels/map.cpp explains the words. Constants are parameters."
     parts = [source(name, p) for name, p in found.values()]
     return "\n".join([head, *parts, " \\\n".join(["#define MAPS(DO)", *rows])]) + "\n"

@@ -175,13 +175,14 @@ def compiled(form: Form) -> Any:
     kinds: dict[str, Any] = {d: getattr(np, d) for d in ("uint8", "int32", "int64", "uint64", "float32", "float64")}
     space: dict[str, Any] = {
         "math": math, "np": np, "carray": carray, "dtype": kinds[form.compute], "INFINITY": np.inf, "NAN": np.nan,
-        "bool": np.bool_, **kinds, **{f"cast_{name}": kind for name, kind in kinds.items()},
+        "bool": np.bool_, "__name__": __name__, **kinds, **{f"cast_{name}": kind for name, kind in kinds.items()},
     }  # fmt: skip
     text = f"# computed in {form.compute}\n{source(form)}\n"
     path = stored(text, __version__, numba.__version__, np.__version__)
     exec(compile(text, str(path or "<map>"), "exec"), space)  # our own emitted source, never what the file holds
-    loop = njit(error_model="numpy", fastmath={"contract"}, cache=path is not None)
-    space["loop"] = loop(space["loop"])
+    for name in ("loop", "kernel"):  # Numba makes symbols of the names, and these must differ between maps
+        space[name].__name__ = space[name].__qualname__ = f"{name}_{path.stem if path else ''}"
+    space["loop"] = njit(error_model="numpy", fastmath={"contract"})(space["loop"])
     signature = types.void(
         types.CPointer(types.voidptr), types.CPointer(types.int64), types.CPointer(types.float64), types.int64,
         types.int64,

@@ -61,6 +61,9 @@ def trace_loss(
     parts: dict[str, Value] = {}
     sums: dict[str, Value] = {}
     total: Value | None = None
+    trained = {o.output for o in objectives}
+    # a loss of an inner node, such as centre loss, is no prediction to be judged
+    judged = trained & set(network.outputs) or trained
     for o in objectives:
         if o.column not in targets:
             targets[o.column] = program.input(o.column, (batch, *o.target.shape), o.target.dtype)
@@ -72,8 +75,8 @@ def trace_loss(
             value = reduce_terms(build, terms, present, weights)
         parts[f"loss.{o.output}"] = value
         total = _plus(total, value if o.weight == 1 else value * o.weight)
-        for name, metric in (metrics or {}).items():
-            key = f"metric.{name}" if len(objectives) == 1 else f"metric.{name}.{o.output}"
+        for name, metric in (metrics or {}).items() if o.output in judged else ():
+            key = f"metric.{name}" if len(judged) == 1 else f"metric.{name}.{o.output}"
             with program.scope(key):
                 sums[key] = metric(build, output, target)
     if total is None:

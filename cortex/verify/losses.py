@@ -17,6 +17,7 @@ from cortex.compute.program import Program
 from cortex.compute.registry import get_backend
 from cortex.compute.verify import Check, Mismatch, close, execute, within
 from cortex.compute.verify.golden import array, load
+from cortex.description import short
 from cortex.executables import training_step
 from cortex.gradient_check import GradientError, gradient_check
 from cortex.layers import register_function
@@ -67,7 +68,7 @@ class Row:
     def name(self) -> str:
         """The loss, the shape of the output and what the target is."""
         size = "x".join(map(str, self.shape)) or "1"
-        return f"{self.loss} of {size}, {self.target.__name__[1:]}"
+        return f"{short(self.loss)} of {size}, {self.target.__name__[1:]}"
 
     def draw(self, batch: int, missing: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Return outputs and targets; with `missing`, a few of the targets are not there."""

@@ -7,8 +7,10 @@
 //             reals     the constants
 //             unit      a row of `inner` elements; rank 0: one element
 //
-// An output may lie exactly on an input. The last elements of a row are done with part of a vector, so results do not
-// depend on where a range is cut. A row of simple work runs at the speed of memory.
+// An output may lie exactly on an input. All elements are computed as parts of whole vectors, so results do not depend on
+// where a range is cut. Rows of less than a few vectors are better left to the tape, which packs them.
+#include <cstring>
+
 #include "registry.h"
 #include "vector_math.h"
 
@@ -45,8 +47,8 @@ template <class T> CORTEX_INLINE Vec<T> load_bytes(const uint8_t* p) {
 #endif
 }
 
-// A whole vector at element `at` of a row, and the first `count` lanes of one.
-template <class T> struct Whole {
+// A vector at element `at` of a row.
+template <class T> struct Place {
   const Row& row;
   int64_t at;
   CORTEX_MEMBER Vec<T> vector(int k, T) const { return load(reinterpret_cast<const T*>(row.operand[k]) + at); }
@@ -55,50 +57,50 @@ template <class T> struct Whole {
   }
   CORTEX_MEMBER void result(int k, Vec<T> v) const { store(reinterpret_cast<T*>(row.operand[k]) + at, v); }
 };
-template <class T> struct Part {
-  const Row& row;
-  int64_t at, count;
-  CORTEX_MEMBER Vec<T> vector(int k, T) const {
-    return load_part(reinterpret_cast<const T*>(row.operand[k]) + at, count);
-  }
-  CORTEX_MEMBER Vec<T> vector(int k, uint8_t) const {
-    uint8_t bytes[LANES<T>] = {};
-    for (int64_t i = 0; i < count; i++) bytes[i] = reinterpret_cast<const uint8_t*>(row.operand[k])[at + i];
-    return load_bytes<T>(bytes);
-  }
-  CORTEX_MEMBER void result(int k, Vec<T> v) const {
-    store_part<T>(reinterpret_cast<T*>(row.operand[k]) + at, v, count);
-  }
-};
 
 template <class T, class Body> CORTEX_INLINE void each(const Row& row, int64_t n, Body body) {
-  int64_t i = 0;
-  for (; i + LANES<T> <= n; i += LANES<T>) body(Whole<T>{row, i});
-  if (i < n) body(Part<T>{row, i, n - i});
+  for (int64_t i = 0; i < n; i += LANES<T>) body(Place<T>{row, i});
 }
 
-template <int OPERANDS, void compute(const Row& row, int64_t n)>
-void map(const Call& call, int64_t start, int64_t stop) {
+typedef void Compute(Row row, int64_t n);  // n: whole vectors
+
+// One row. What does not fill a vector is copied to one that it fills, and the results back.
+void run_row(const Row& row, int64_t n, int outputs, int operands, int lanes, const int64_t* step, Compute* compute) {
+  const int64_t rest = n % lanes, whole = n - rest;
+  if (whole) compute(row, whole);
+  if (!rest) return;
+  alignas(VECTOR_BYTES) char last[MAX_OPERANDS][VECTOR_BYTES] = {};
+  Row part = row;
+  for (int k = 0; k < operands; k++) {
+    if (k >= outputs && step[k]) memcpy(last[k], row.operand[k] + whole * step[k], size_t(rest * step[k]));
+    if (k < outputs || step[k]) part.operand[k] = last[k];
+  }
+  compute(part, lanes);
+  for (int k = 0; k < outputs; k++) memcpy(row.operand[k] + whole * step[k], last[k], size_t(rest * step[k]));
+}
+
+void run_rows(const Call& call, int64_t start, int64_t stop, int outputs, int operands, int lanes, Compute* compute) {
   const int rank = int(call.integer[0]);
   const int64_t inner = call.integer[1], *extent = call.integer + 2, *strides = extent + rank;
   Row row;
   row.real = call.real;
-  int64_t index[MAX_RANK], rest = start;
+  int64_t index[MAX_RANK], step[MAX_OPERANDS], rest = start;
   for (int axis = rank - 1; axis >= 0; axis--) {
     index[axis] = rest % extent[axis];
     rest /= extent[axis];
   }
-  for (int k = 0; k < OPERANDS; k++) {
+  for (int k = 0; k < operands; k++) {
     const int64_t* stride = strides + k * (rank + 1);
-    row.operand[k] = static_cast<char*>(call.buffer[k]) + (rank ? 0 : start * stride[0]);
+    step[k] = stride[rank];
+    row.operand[k] = static_cast<char*>(call.buffer[k]) + (rank ? 0 : start * step[k]);
     for (int axis = 0; axis < rank; axis++) row.operand[k] += index[axis] * stride[axis];
   }
-  if (rank == 0) return compute(row, stop - start);
+  if (rank == 0) return run_row(row, stop - start, outputs, operands, lanes, step, compute);
   for (int64_t unit = start; unit < stop; unit++) {
-    compute(row, inner);
+    run_row(row, inner, outputs, operands, lanes, step, compute);
     for (int axis = rank - 1; axis >= 0; axis--) {  // the next row
       const bool carry = ++index[axis] == extent[axis];
-      for (int k = 0; k < OPERANDS; k++)
+      for (int k = 0; k < operands; k++)
         row.operand[k] += strides[k * (rank + 1) + axis] * (carry ? 1 - extent[axis] : 1);
       if (!carry) break;
       index[axis] = 0;
@@ -106,8 +108,14 @@ void map(const Call& call, int64_t start, int64_t stop) {
   }
 }
 
+template <class T, int OUTPUTS, int OPERANDS, Compute* COMPUTE>
+void map(const Call& call, int64_t start, int64_t stop) {
+  static_assert(OPERANDS <= MAX_OPERANDS, "a map with more operands than MAX_OPERANDS");
+  run_rows(call, start, stop, OUTPUTS, OPERANDS, LANES<T>, COMPUTE);
+}
+
 // What the generated file is made of.
-#define MAP(digest) template <class T> void compute_##digest(const Row& row, int64_t n)
+#define MAP(digest) template <class T> void compute_##digest(Row row, int64_t n)
 #define SCALAR(name, k, From) const Vec<T> name = scalar<T, From>(row, k);
 #define CONSTANT(name, k) const Vec<T> name = constant<T>(row, k);
 #define EACH each<T>(row, n, [&](auto at) CORTEX_LAMBDA {
@@ -120,7 +128,7 @@ void map(const Call& call, int64_t start, int64_t stop) {
 }  // namespace
 }  // namespace cortex::CORTEX_ISA
 
-#define BOTH(digest, operands)                                 \
-  {"map_" #digest "_f32", map<operands, compute_##digest<float>>}, \
-      {"map_" #digest "_f64", map<operands, compute_##digest<double>>},
+#define BOTH(digest, outputs, operands)                                                      \
+  {"map_" #digest "_f32", map<float, outputs, operands, compute_##digest<float>>},           \
+      {"map_" #digest "_f64", map<double, outputs, operands, compute_##digest<double>>},
 CORTEX_KERNELS(map, MAPS(BOTH))

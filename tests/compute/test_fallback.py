@@ -206,6 +206,7 @@ def test_a_network_and_its_gradient() -> None:
     y, _ = p.apply(Pool("max", Window.of(2, 2)), p.apply(Convolution(Window.of(3)), x, w))
     y = p.apply(MatMul(False, True), reshape_to(p, m.maximum(y, 0.0), (5, 144)), v)
     loss = p.apply(Reduce("sum", (0, 1)), y * y)
+    p.output("loss", loss)
     for name, g in zip("wv", gradients(p, loss, [w, v]), strict=True):
         p.output(f"d{name}", g)
     arrays = {n: rng.normal(size=i.shape) for n, i in p.inputs.items()}

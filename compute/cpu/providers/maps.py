@@ -23,6 +23,7 @@ from ..native import native
 # exponentials and the like, a tape has vectors of them and is 3 to 10 times faster than Numba, which calls the C
 # library for each number.
 SMALL = 1 << 15
+SHORT_ROW = 64  # elements; a tape packs shorter rows into blocks
 TRANSCENDENTAL = frozenset(("pow", "exp", "expm1", "log", "log1p", "tanh", "logistic", "sin", "cos", "erf"))
 
 
@@ -76,8 +77,9 @@ class Loop:
 def with_precompiled(loop: Loop) -> Instruction | None:
     """Return the call of a loop that was compiled with the engine, where there is one of this form."""
     layout, count = loop.layout, len(loop.outputs)
+    is_short = not layout.flat and layout.shape[-1] < SHORT_ROW
     is_real = loop.compute != "int64" and all(d == loop.compute for d in loop.outputs)
-    if not is_real or len(layout.shape) > precompiled.MAX_RANK:
+    if is_short or not is_real or len(layout.shape) > precompiled.MAX_RANK:
         return None
     kinds = layout.classes[count:]
     dtypes = ["real" if d == loop.compute else d for d in loop.inputs]

@@ -1,0 +1,88 @@
+"""The memory of a training run is what was announced: measured as the growth of a fresh process.
+
+What is announced, `executable.report.total` and the table of `summary`, is the memory that a compiled program holds:
+its inputs (one batch), its state (parameters, statistics, what the optimiser keeps), constants, the arena of
+activations and gradients, and scratch for each thread. It leaves out the code (the interpreter and its modules, before
+the first network), the data set, and batches prepared ahead.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from cortex import layers
+from cortex.network import Network
+
+SHARE = 0.05
+FIXED = 8_000_000  # bytes: modules imported by the first compilation, instructions, what malloc keeps
+
+MEASURE = """
+import json, sys
+import numpy as np
+import cortex
+from cortex import layers
+from cortex.losses import SoftmaxCrossEntropy
+from cortex.optimise.optimisers import Adam
+
+def status(key):
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
+
+def mlp(width):
+    wide = [layers.Linear(width), layers.Relu()]
+    return cortex.Network([("image", layers.Input(width)), *wide, *wide, layers.Linear(10)])
+
+def convolutional(side, channels):
+    nodes = [("image", layers.Input(3, side, side))]
+    for _ in range(4):
+        nodes += [layers.Convolution(channels, 3, padding=1), layers.BatchNormalisation(), layers.Relu()]
+    return cortex.Network([*nodes, layers.MaxPooling(4), layers.Linear(10)])
+
+def run(network, batch):
+    step = cortex.training_step(network, optimiser=Adam(), batch_size=batch, loss=SoftmaxCrossEntropy())
+    for name, spec in step.columns.items():
+        step.write(name, np.zeros(spec.shape, spec.dtype))
+    for _ in range(3):
+        step.run()
+    return step.report
+
+run(mlp(16), 2), run(convolutional(8, 4), 2)  # code, threads
+before = status("VmRSS")
+network = {network}
+report = run(network, {batch})
+print(json.dumps([report.total, status("VmHWM") - before, dict(report.bytes)]))
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads /proc/self/status")
+@pytest.mark.parametrize(
+    ("network", "batch"), [("mlp(3072)", 32), ("convolutional(64, 32)", 48)], ids=["parameters", "activations"]
+)
+def test_a_training_run_takes_what_was_announced(network: str, batch: int) -> None:
+    source = MEASURE.replace("{network}", network).replace("{batch}", str(batch))
+    command = [sys.executable, "-P", "-c", source]
+    announced, taken, kinds = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert announced > 200_000_000, "too small to tell"
+    assert abs(taken - announced) < SHARE * announced + FIXED, f"announced {announced:,}, taken {taken:,}: {kinds}"
+
+
+def test_the_summary_announces_the_bytes_of_the_executables() -> None:
+    import cortex
+    from cortex.optimise.optimisers import Adam
+
+    network = Network([("image", layers.Input(6)), layers.Linear(5), layers.Relu(), layers.Linear(3)])
+    text = network.summary(4)
+    step = cortex.training_step(network, optimiser=Adam(), batch_size=4, target=_target(network))
+    once = cortex.inference(network, batch_size=4)
+    last = text.splitlines()[-1].split()
+    assert last == ["total", f"{step.report.total:,}", f"{once.report.total:,}"]
+
+
+def _target(network: Network) -> object:
+    from cortex.objectives import target_columns
+
+    return target_columns(network, None)
