@@ -35,7 +35,7 @@ def mixed(x: Any, y: Any) -> Any:
 
 def adam(*x: Any) -> list[Any]:
     """Return Adam's parameters and moments after a step, as functions of its vectors and coefficients."""
-    from cortex.compute.expression import Expression, substitute, symbol
+    from cortex.compute.expression import Expression, substitute
 
     step = trace(Adam())
     if isinstance(x[0], Expression):

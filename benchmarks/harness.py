@@ -187,6 +187,20 @@ def has(package: str) -> bool:
     return _version(package) is not None
 
 
+def fill(page: Path, name: str, text: str) -> None:
+    """Put `text` between the markers of that name on a page.
+
+    Raises:
+        SystemExit: the page has no such markers.
+    """
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, found, rest = page.read_text("utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise SystemExit(f"{page}: expected the markers {begin} and {end}")
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", "utf-8")
+
+
 def report(tables: Iterable[Table], path: Path | None, about: Mapping[str, Any]) -> None:
     """Write all results to a file as JSON."""
     if path is not None:

@@ -3,8 +3,7 @@
     python benchmarks/mnist_accuracy.py                          # prints the table
     python benchmarks/mnist_accuracy.py --write docs/mnist.md    # writes it between the markers of that page
 
-The settings are those of `SETTINGS`; each seed chooses the initial weights and the order of the examples. Nothing
-is tuned on the test set but the number of epochs and the step size that the page states.
+The settings are those of `SETTINGS`; each seed chooses the initial weights and the order of the examples.
 """
 
 from __future__ import annotations
@@ -16,12 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.append(str(ROOT))
+from harness import ROOT, fill
+
+sys.path.append(str(ROOT))
 
 SETTINGS = {"epochs": 5, "batch_size": 64, "step_size": 0.001}
-BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 
 
 def train(seed: int, epochs: int, batch_size: int, step_size: float) -> list[dict[str, Any]]:
@@ -70,15 +68,6 @@ def table(runs: dict[int, list[dict[str, Any]]]) -> str:
     return "\n".join(lines)
 
 
-def write(page: Path, text: str) -> None:
-    """Put `text` between the markers of a page."""
-    before, _, rest = page.read_text("utf-8").partition(BEGIN)
-    _, found, after = rest.partition(END)
-    if not found:
-        raise SystemExit(f"{page}: expected the markers {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", "utf-8")
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, print, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -101,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.json:
         given.json.write_text(json.dumps(runs, indent=1), "utf-8")
     if given.write:
-        write(given.write, text)
+        fill(given.write, "results", text)
 
 
 if __name__ == "__main__":

@@ -89,7 +89,8 @@ def ours(
     from cortex.losses import SoftmaxCrossEntropy
     from cortex.optimise.optimisers import Adam
 
-    network = workload.network(activation)
+    # layers draw what suits the activation that follows; the weights are to be those of the others
+    network = workload.network(activation).with_parameters(workload.network().parameters)
     step = cortex.training_step(
         network, optimiser=Adam(), batch_size=len(batch.labels), loss=SoftmaxCrossEntropy()
     )

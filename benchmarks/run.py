@@ -3,6 +3,7 @@
     python benchmarks/run.py                                    # everything, all cores, wall clock: a quiet machine
     python benchmarks/run.py --one-core train latency           # chosen workloads, CPU seconds of one pinned core
     python benchmarks/run.py --json results.json --rounds 11 train
+    python benchmarks/run.py --one-core --write docs/performance.md train    # into that page
 
 | workload | what |
 |---|---|
@@ -264,6 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("workloads", nargs="*", choices=[*WORKLOADS, []], help="which; none: all")
     parser.add_argument("--one-core", action="store_true", help="CPU seconds of one pinned core")
     parser.add_argument("--rounds", type=int, default=harness.ROUNDS)
+    parser.add_argument("--write", type=Path, help="the page whose tables to replace")
     parser.add_argument("--json", type=Path, help="where to write the results")
     options = parser.parse_args(arguments)
     options.wall = not options.one_core
@@ -273,9 +275,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("\n".join(f"{k}: {v}" for k, v in about.items()), flush=True)
     tables: list[Table] = []
     for name in options.workloads or WORKLOADS:
+        made = []
         for table in WORKLOADS[name](options):
-            tables.append(table)
+            made.append(table)
             print(f"\n{table}", flush=True)
+        tables += made
+        if options.write:
+            section = f"{name}, {'one core' if options.one_core else 'all cores'}"
+            harness.fill(options.write, section, "\n\n".join(map(str, made)))
         harness.report(tables, options.json, {**about, "load at end": os.getloadavg()[0]})
 
 

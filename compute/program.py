@@ -215,7 +215,9 @@ class Program:
 
         self._check_free(name)
         if state not in self.state:
-            raise ShapeError(f"Program.view {name!r}: no state named {state!r}{near(state, self.state)}")
+            raise ShapeError(
+                f"Program.view {name!r}: no state named {state!r}{near(state, self.state)}"
+            )
         whole = self.state[state]
         view = View(state, offset, tuple(shape))
         size = Spec(view.shape, whole.dtype).size

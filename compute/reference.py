@@ -89,6 +89,11 @@ def _cells(
         yield position, (slice(None), slice(None), *cut)
 
 
+def _of_channels(position: tuple[int, ...]) -> Any:
+    """Return the index of one position inside the kernels, for all channels."""
+    return (slice(None), slice(None), *position)
+
+
 def _padded(window: Window, x: np.ndarray, out: tuple[int, ...], value: float) -> np.ndarray:
     pads = [(0, 0), (0, 0)]
     for n, (low, _), k, s, t in zip(
@@ -109,7 +114,7 @@ def convolution(op: Convolution, x: np.ndarray, w: np.ndarray) -> Arrays:
     padded, g = _padded(op.window, x, out, 0), op.groups
     y = np.zeros((x.shape[0], g, w.shape[0] // g, *out), x.dtype)
     for position, cut in _cells(op.window, out):
-        kernel = _grouped(w[(slice(None), slice(None), *position)], g, 0)
+        kernel = _grouped(w[_of_channels(position)], g, 0)
         y += np.einsum("ngc...,goc->ngo...", _grouped(padded[cut], g, 1), kernel)
     return (y.reshape(x.shape[0], w.shape[0], *out),)
 
@@ -122,7 +127,7 @@ def convolution_input_gradient(
     shape = (dy.shape[0], w.shape[1] * g, *op.extents)
     padded = _padded(op.window, np.zeros(shape, dy.dtype), out, 0)
     for position, cut in _cells(op.window, out):
-        kernel = _grouped(w[(slice(None), slice(None), *position)], g, 0)
+        kernel = _grouped(w[_of_channels(position)], g, 0)
         piece = np.einsum("ngo...,goc->ngc...", _grouped(dy, g, 1), kernel)
         padded[cut] += piece.reshape(dy.shape[0], shape[1], *out)
     return (_without_padding(op.window, padded, op.extents),)
@@ -140,7 +145,7 @@ def convolution_kernel_gradient(
         piece = np.einsum(
             f"ngc{axes},ngo{axes}->goc", _grouped(padded[cut], g, 1), _grouped(dy, g, 1)
         )
-        w[(slice(None), slice(None), *position)] = piece.reshape(w.shape[:2])
+        w[_of_channels(position)] = piece.reshape(w.shape[:2])
     return (w,)
 
 

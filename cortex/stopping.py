@@ -1,14 +1,16 @@
 """When to stop: rules are functions of a record; the reason is an enum whose value is a sentence.
 
 A rule is called with each record and returns a `Reason` or None. Rules that remember (a plateau, a time) are made
-fresh for each run: what the functions below return is a factory, called once when a run begins.
+fresh for each run: what the functions below return is a `Factory`, called once when a run begins. A plain function of
+a record is a rule as well, wherever `begin` is used; then anything true stops.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -23,20 +25,64 @@ class Reason(Enum):
     STEPS = "The number of steps is reached."
     TIME = "The time is over."
     TARGET = "The target is reached."
+    GRADIENT = "The gradient is small enough."
+    VALUE = "The value is small enough."
+    PARAMS = "The parameters are close enough to the target."
+    EVALUATIONS = "The number of evaluations is reached."
     PLATEAU = "There was no more progress."
     NOT_FINITE = "A value is not finite: infinite or not a number."
     INTERRUPTED = "The run was interrupted."
+    STUCK = "No step lowers the value: a minimum as far as rounding allows, or a wrong gradient."
+    ASKED = "It was asked for."
+    RULE = "A stopping rule said so."
     EXHAUSTED = "There are no more records."
+
+
+@dataclass(frozen=True)
+class Factory:
+    """A stopping rule before its run: a call begins a rule that has seen nothing yet."""
+
+    start: Callable[[], Rule]
+
+    def __call__(self) -> Rule:
+        """Return a fresh rule."""
+        return self.start()
+
+
+def begin(rules: Any) -> Rule:
+    """Return one fresh rule of a rule, a `Factory`, or several of both: the first reason counts.
+
+    A rule that is a plain function may return anything true, which stands for `Reason.RULE`.
+
+    Raises:
+        TypeError: one of them cannot be called.
+    """
+    several = list(rules) if isinstance(rules, Iterable) else [rules]
+    wrong = [r for r in several if not callable(r)]
+    if wrong:
+        raise TypeError(f"stopping rule: expected a function of a record, given {wrong[0]!r}")
+    made = [r() if isinstance(r, Factory) else r for r in several]
+
+    def check(r: Mapping[str, Any]) -> Reason | None:
+        answers = [rule(r) for rule in made]  # all of them: rules that remember must see every record
+        return next((as_reason(a) for a in answers if as_reason(a)), None)
+
+    return check
+
+
+def as_reason(answer: Any) -> Reason | None:
+    """Return what the answer of a rule means: None where it is not true."""
+    return answer if isinstance(answer, Reason) else Reason.RULE if answer else None
 
 
 def epochs(count: int) -> RuleFactory:
     """Stop when `count` epochs are complete."""
-    return lambda: lambda r: Reason.EPOCHS if r["epoch"] >= count else None
+    return Factory(lambda: lambda r: Reason.EPOCHS if r["epoch"] >= count else None)
 
 
 def steps(count: int) -> RuleFactory:
     """Stop after `count` steps."""
-    return lambda: lambda r: Reason.STEPS if r["step"] >= count else None
+    return Factory(lambda: lambda r: Reason.STEPS if r["step"] >= count else None)
 
 
 def seconds(limit: float) -> RuleFactory:
@@ -46,7 +92,7 @@ def seconds(limit: float) -> RuleFactory:
         begin = time.monotonic()
         return lambda r: Reason.TIME if time.monotonic() - begin >= limit else None
 
-    return start
+    return Factory(start)
 
 
 def target(key: str, value: float, mode: str = "auto") -> RuleFactory:
@@ -59,7 +105,7 @@ def target(key: str, value: float, mode: str = "auto") -> RuleFactory:
             return None
         return Reason.TARGET if (found >= value if upwards else found <= value) else None
 
-    return lambda: rule
+    return Factory(lambda: rule)
 
 
 def plateau(
@@ -82,7 +128,7 @@ def plateau(
 
         return rule
 
-    return start
+    return Factory(start)
 
 
 def not_finite(key: str = "loss") -> RuleFactory:
@@ -92,7 +138,12 @@ def not_finite(key: str = "loss") -> RuleFactory:
         found = r.get(key)
         return Reason.NOT_FINITE if found is not None and not math.isfinite(found) else None
 
-    return lambda: rule
+    return Factory(lambda: rule)
+
+
+def evaluations(limit: int) -> RuleFactory:
+    """Stop when `limit` values and gradients have been computed (entry `evaluations` of a descent)."""
+    return Factory(lambda: lambda r: Reason.EVALUATIONS if r["evaluations"] >= limit else None)
 
 
 def any_of(*rules: RuleFactory) -> RuleFactory:
@@ -109,7 +160,7 @@ def any_of(*rules: RuleFactory) -> RuleFactory:
 
         return check
 
-    return start
+    return Factory(start)
 
 
 def all_of(*rules: RuleFactory) -> RuleFactory:
@@ -124,7 +175,7 @@ def all_of(*rules: RuleFactory) -> RuleFactory:
 
         return check
 
-    return start
+    return Factory(start)
 
 
 def _upwards(key: str, mode: str) -> bool:

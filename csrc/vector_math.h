@@ -232,25 +232,33 @@ template <class T> CORTEX_INLINE Vec<T> floor_of(Vec<T> x) {
 template <class T> CORTEX_INLINE Vec<T> sign_of(Vec<T> x) {
   return x > T(0) ? broadcast(T(1)) : (x < T(0) ? broadcast(T(-1)) : x - x);
 }
-// b where it compares greater (less), else a, which is what the processors' own instructions do; then NaN from b too.
-template <class T> CORTEX_INLINE Vec<T> maximum_of(Vec<T> a, Vec<T> b) {
+// b where it is greater (smaller), else a, also where there is a NaN: one instruction of x86, of which GCC is not aware.
 #if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4) return b != b ? b : (Vec<T>)_mm512_maskz_max_ps(0xFFFF, b, a);
-  else return b != b ? b : (Vec<T>)_mm512_maskz_max_pd(0xFF, b, a);
+#define CORTEX_MM(name, type, x, y) _mm512_maskz_##name##_##type(sizeof(T) == 4 ? 0xFFFF : 0xFF, x, y)
+#elif defined(__AVX2__)
+#define CORTEX_MM(name, type, x, y) _mm256_##name##_##type(x, y)
+#elif defined(__SSE2__)
+#define CORTEX_MM(name, type, x, y) _mm_##name##_##type(x, y)
+#endif
+template <class T> CORTEX_INLINE Vec<T> greater_or(Vec<T> b, Vec<T> a) {
+#ifdef CORTEX_MM
+  if constexpr (sizeof(T) == 4) return CORTEX_MM(max, ps, b, a);
+  else return CORTEX_MM(max, pd, b, a);
 #else
-  const Vec<T> larger = b > a ? b : a;
-  return b != b ? b : larger;
+  return b > a ? b : a;
 #endif
 }
-template <class T> CORTEX_INLINE Vec<T> minimum_of(Vec<T> a, Vec<T> b) {
-#if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4) return b != b ? b : (Vec<T>)_mm512_maskz_min_ps(0xFFFF, b, a);
-  else return b != b ? b : (Vec<T>)_mm512_maskz_min_pd(0xFF, b, a);
+template <class T> CORTEX_INLINE Vec<T> smaller_or(Vec<T> b, Vec<T> a) {
+#ifdef CORTEX_MM
+  if constexpr (sizeof(T) == 4) return CORTEX_MM(min, ps, b, a);
+  else return CORTEX_MM(min, pd, b, a);
 #else
-  const Vec<T> smaller = b < a ? b : a;
-  return b != b ? b : smaller;
+  return b < a ? b : a;
 #endif
 }
+#undef CORTEX_MM
+template <class T> CORTEX_INLINE Vec<T> maximum_of(Vec<T> a, Vec<T> b) { return b != b ? b : greater_or<T>(b, a); }
+template <class T> CORTEX_INLINE Vec<T> minimum_of(Vec<T> a, Vec<T> b) { return b != b ? b : smaller_or<T>(b, a); }
 
 // Half HALF (0 or 1) of the lanes of floats as doubles, and two halves back.
 typedef float HalfFloats __attribute__((vector_size(VECTOR_BYTES / 2)));

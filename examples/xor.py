@@ -12,7 +12,7 @@ from cortex.optimise import Sgd
 
 network = cortex.Network(
     [("features", Input(2)), Linear(3), Logistic(), Linear(1), Logistic()],
-    seed=1,  # three hidden units may get stuck: of the seeds 0 to 9, SEEDS do not
+    seed=1,  # three hidden units can get stuck: of the seeds 0 to 9, 2 does
 )
 # The cross-entropy of a logistic unit keeps its gradient where the unit is sure and wrong; the
 # squared error would lose it.

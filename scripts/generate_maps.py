@@ -56,7 +56,18 @@ FUNCTIONS: dict[str, tuple[Function, Sequence[str]]] = {
     ),
     "running average": (lambda old, new: 0.9 * old + 0.1 * new, ("vv",)),
 }
-ACTIVATIONS = (a.relu, a.leaky_relu, a.elu, a.selu, a.gelu, a.gelu_tanh, a.swish, a.softplus, a.logistic, a.tanh)
+ACTIVATIONS = (
+    a.relu,
+    a.leaky_relu,
+    a.elu,
+    a.selu,
+    a.gelu,
+    a.gelu_tanh,
+    a.swish,
+    a.softplus,
+    a.logistic,
+    a.tanh,
+)
 IMAGES: dict[str, Function] = {
     "number": lambda x: x,
     "scaled": lambda x: x * 0.5,
@@ -79,7 +90,10 @@ def maps() -> Iterator[tuple[str, Pattern]]:
         yield function.__name__, _pattern([function(symbol(0))], "v")
         yield f"gradient of {function.__name__}", _gradient(function)
     for name, function in (("relu", a.relu), ("tanh", a.tanh), ("logistic", a.logistic)):
-        yield f"gradient of {name} after dropout", _gradient(function, lambda x, u: m.where(u < 0.5, 0, x * 2.0))
+        yield (
+            f"gradient of {name} after dropout",
+            _gradient(function, lambda x, u: m.where(u < 0.5, 0, x * 2.0)),
+        )
     for name, function in IMAGES.items():
         yield f"bytes, {name}", pattern([function(symbol(0))], [("uint8", "v")])
     for optimiser in OPTIMISERS:
@@ -138,7 +152,9 @@ def source(name: str, p: Pattern) -> str:
 def _wrapped(words: Sequence[str], indent: str = "  ", width: int = 118) -> list[str]:
     """Return lines of words that are not broken."""
     glued = " ".join(word.replace(" ", "\0") for word in words)
-    lines = textwrap.wrap(glued, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    lines = textwrap.wrap(
+        glued, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )
     return [line.replace("\0", " ") for line in lines]
 
 
@@ -152,7 +168,12 @@ def generated() -> str:
     for name, p in maps():
         before = found.get(_digest(p))
         found[_digest(p)] = (f"{before[0]}; {name}" if before else name, p)
-    rows = _wrapped([f"DO({d}, {len(p.expressions)}, {len(p.expressions) + len(p.inputs)})" for d, (_, p) in found.items()], width=114)
+    counts = {
+        d: (len(p.expressions), len(p.expressions) + len(p.inputs)) for d, (_, p) in found.items()
+    }
+    rows = _wrapped(
+        [f"DO({d}, {outputs}, {operands})" for d, (outputs, operands) in counts.items()], width=114
+    )
     head = "// Made by scripts/generate_maps.py; csrc/kernels/map.cpp explains the words. Constants are parameters."
     parts = [source(name, p) for name, p in found.values()]
     return "\n".join([head, *parts, " \\\n".join(["#define MAPS(DO)", *rows])]) + "\n"

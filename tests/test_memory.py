@@ -14,11 +14,14 @@ import subprocess
 import sys
 
 import pytest
+
 from cortex import layers
 from cortex.network import Network
 
 SHARE = 0.05
-FIXED = 8_000_000  # bytes: modules imported by the first compilation, instructions, what malloc keeps
+FIXED = (
+    8_000_000  # bytes: modules imported by the first compilation, instructions, what malloc keeps
+)
 
 MEASURE = """
 import json, sys
@@ -60,21 +63,29 @@ print(json.dumps([report.total, status("VmHWM") - before, dict(report.bytes)]))
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads /proc/self/status")
 @pytest.mark.parametrize(
-    ("network", "batch"), [("mlp(3072)", 32), ("convolutional(64, 32)", 48)], ids=["parameters", "activations"]
+    ("network", "batch"),
+    [("mlp(3072)", 32), ("convolutional(64, 32)", 48)],
+    ids=["parameters", "activations"],
 )
 def test_a_training_run_takes_what_was_announced(network: str, batch: int) -> None:
     source = MEASURE.replace("{network}", network).replace("{batch}", str(batch))
     command = [sys.executable, "-P", "-c", source]
-    announced, taken, kinds = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    announced, taken, kinds = json.loads(
+        subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    )
     assert announced > 200_000_000, "too small to tell"
-    assert abs(taken - announced) < SHARE * announced + FIXED, f"announced {announced:,}, taken {taken:,}: {kinds}"
+    assert abs(taken - announced) < SHARE * announced + FIXED, (
+        f"announced {announced:,}, taken {taken:,}: {kinds}"
+    )
 
 
 def test_the_summary_announces_the_bytes_of_the_executables() -> None:
     import cortex
     from cortex.optimise.optimisers import Adam
 
-    network = Network([("image", layers.Input(6)), layers.Linear(5), layers.Relu(), layers.Linear(3)])
+    network = Network(
+        [("image", layers.Input(6)), layers.Linear(5), layers.Relu(), layers.Linear(3)]
+    )
     text = network.summary(4)
     step = cortex.training_step(network, optimiser=Adam(), batch_size=4, target=_target(network))
     once = cortex.inference(network, batch_size=4)

@@ -45,18 +45,19 @@ def collapse(shape: tuple[int, ...], operands: Sequence[tuple[int, ...]]) -> Lay
     strides = []
     for s in operands:
         full = (1,) * (rank - len(s)) + s
-        step, one = 1, []
+        step = 1
+        one: list[int] = []
         for n in reversed(full):
             one.append(0 if n == 1 else step)
             step *= n
         strides.append(one[::-1])
     axes = [(n, [s[i] for s in strides]) for i, n in enumerate(shape) if n != 1]
     merged: list[tuple[int, list[int]]] = []
-    for n, step in axes:
-        if merged and all(a == b * n for a, b in zip(merged[-1][1], step, strict=True)):
-            merged[-1] = (merged[-1][0] * n, step)
+    for n, moves in axes:
+        if merged and all(a == b * n for a, b in zip(merged[-1][1], moves, strict=True)):
+            merged[-1] = (merged[-1][0] * n, moves)
         else:
-            merged.append((n, step))
+            merged.append((n, moves))
     merged = merged or [(1, [0] * len(operands))]
     return Layout(
         tuple(n for n, _ in merged),
@@ -172,15 +173,22 @@ def compiled(form: Form) -> Any:
 
     from .cache import stored
 
-    kinds: dict[str, Any] = {d: getattr(np, d) for d in ("uint8", "int32", "int64", "uint64", "float32", "float64")}
+    kinds: dict[str, Any] = {
+        d: getattr(np, d) for d in ("uint8", "int32", "int64", "uint64", "float32", "float64")
+    }
     space: dict[str, Any] = {
         "math": math, "np": np, "carray": carray, "dtype": kinds[form.compute], "INFINITY": np.inf, "NAN": np.nan,
         "bool": np.bool_, "__name__": __name__, **kinds, **{f"cast_{name}": kind for name, kind in kinds.items()},
     }  # fmt: skip
     text = f"# computed in {form.compute}\n{source(form)}\n"
     path = stored(text, __version__, numba.__version__, np.__version__)
-    exec(compile(text, str(path or "<map>"), "exec"), space)  # our own emitted source, never what the file holds
-    for name in ("loop", "kernel"):  # Numba makes symbols of the names, and these must differ between maps
+    exec(
+        compile(text, str(path or "<map>"), "exec"), space
+    )  # our own emitted source, never what the file holds
+    for name in (
+        "loop",
+        "kernel",
+    ):  # Numba makes symbols of the names, and these must differ between maps
         space[name].__name__ = space[name].__qualname__ = f"{name}_{path.stem if path else ''}"
     space["loop"] = njit(error_model="numpy", fastmath={"contract"})(space["loop"])
     signature = types.void(

@@ -44,7 +44,9 @@ def pattern(expressions: Sequence[Expression], inputs: Sequence[tuple[str, str]]
     """Return the form of a map whose inputs have these dtypes and classes."""
     order: list[int] = []
     constants: list[float] = []
-    text: list[str] = []  # one entry per part: its operation, and the numbers of the parts that it reads
+    text: list[
+        str
+    ] = []  # one entry per part: its operation, and the numbers of the parts that it reads
     numbers: dict[Expression, str] = {}
 
     def visit(e: Expression) -> str:
@@ -64,7 +66,9 @@ def pattern(expressions: Sequence[Expression], inputs: Sequence[tuple[str, str]]
     used = tuple(inputs[i] for i in order)
     described = ",".join(f"{dtype}:{kind}" for dtype, kind in used)
     key = f"{described};{';'.join(text)};{','.join(results)}"
-    return Pattern(_lifted(expressions, order), used, tuple(order), tuple(map(float, constants)), key)
+    return Pattern(
+        _lifted(expressions, order), used, tuple(order), tuple(map(float, constants)), key
+    )
 
 
 def _lifted(expressions: Sequence[Expression], order: Sequence[int]) -> tuple[Expression, ...]:
@@ -78,7 +82,11 @@ def _lifted(expressions: Sequence[Expression], order: Sequence[int]) -> tuple[Ex
             count += 1
             return symbol(count - 1)
         if e not in made:
-            made[e] = symbol(order.index(e.args[0])) if e.op == "symbol" else node(e.op, *[visit(a) for a in e.args])
+            made[e] = (
+                symbol(order.index(e.args[0]))
+                if e.op == "symbol"
+                else node(e.op, *[visit(a) for a in e.args])
+            )
         return made[e]
 
     return tuple(map(visit, expressions))
@@ -88,7 +96,11 @@ def _lifted(expressions: Sequence[Expression], order: Sequence[int]) -> tuple[Ex
 def kernels() -> frozenset[str]:
     """Return the names of the kernels that the engine has for maps."""
     module = native()
-    return frozenset(name for name in module.kernels() if name.startswith("map_")) if module is not None else frozenset()
+    return (
+        frozenset(name for name in module.kernels() if name.startswith("map_"))
+        if module is not None
+        else frozenset()
+    )
 
 
 def integers(layout: Layout, dtypes: Sequence[str], operands: Sequence[int]) -> tuple[int, ...]:

@@ -157,7 +157,14 @@ class Storage:
                     taken = any(
                         o is not out and self.place[o].resolved[0] is root for o in step.outputs
                     )
-                    if fits and root.kind == "arena" and last[root] == number and not taken:
+                    # another part of the same memory, or in another shape, would be read too late
+                    moved = any(
+                        self.place[v].resolved[0] is root
+                        and (v.spec != out.spec or self.place[v].resolved[1] != offset)
+                        for v in step.inputs
+                    )
+                    free = root.kind == "arena" and last[root] == number and not taken
+                    if fits and free and not moved:
                         last[root] = max(number, last.pop(place.root, number))
                         place.root.base, place.root.shift = root, 0
                         break

@@ -7,7 +7,7 @@ cache. Every intermediate result has a slot: a block, or a single number where i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from ..expression import Expression
@@ -53,11 +53,11 @@ def encode(
     outputs: Sequence[str],
     compute: str,
     layout: Layout,
-    same: Sequence[int],
+    same: Sequence[Collection[int]],
 ) -> Tape | None:
     """Return the tape of expressions over inputs and outputs of these dtypes, or None where it has no operation.
 
-    `layout` is that of the outputs and the inputs, in this order; output k lies on input `same[k]`, or on none (-1).
+    `layout` is that of the outputs and the inputs, in this order; output k lies where the inputs `same[k]` do.
     """
     order = parts(expressions)
     if compute == "int64" and not all(_is_integer(e) for e in order):
@@ -67,7 +67,9 @@ def encode(
     packed = 1 if layout.flat else max(1, block // inner)
     strides = layout.strides[len(outputs) :]
     kinds = [_kind(layout.shape, s) for s in strides]
-    scalar = [k == SCALAR and (packed == 1 or not any(s)) for k, s in zip(kinds, strides, strict=True)]
+    scalar = [
+        k == SCALAR and (packed == 1 or not any(s)) for k, s in zip(kinds, strides, strict=True)
+    ]
 
     slots = _Slots({e: k for k, e in enumerate(e for e in order if e.op == "constant")})
     at = [slots.take(is_scalar) for is_scalar in scalar]
@@ -82,9 +84,18 @@ def encode(
         for k, slot in enumerate(results):
             if slot in at and slot < 0:
                 results[k] = slots.take()
-                body.append((OPERATIONS.index("copy"), results[k], slot, slot, slot))
+                body.insert(0, (OPERATIONS.index("copy"), results[k], slot, slot, slot))
 
-    integers = [block, slots.scalars, slots.blocks, len(outputs), len(inputs), len(constants), len(prologue), len(body)]
+    integers = [
+        block,
+        slots.scalars,
+        slots.blocks,
+        len(outputs),
+        len(inputs),
+        len(constants),
+        len(prologue),
+        len(body),
+    ]
     integers += [packed, inner, len(extents), *extents]
     for dtype, slot, kind, s in zip(inputs, at, kinds, strides, strict=True):
         integers += [DTYPES.index(dtype), slots.number(slot), kind, *s[: len(extents)]]
@@ -148,9 +159,17 @@ def _steps(
         steps[e] = ("copy" if integer and e.op == "floor" else e.op, e, e.args)
         if integer or e.op not in SECOND:
             continue
-        for first, other, second in ((*e.args, e.op), (*e.args[::-1], "under" if e.op == "sub" else e.op)):
+        for first, other, second in (
+            (*e.args, e.op),
+            (*e.args[::-1], "under" if e.op == "sub" else e.op),
+        ):
             name = f"{first.op}_{second}"
-            if name in PAIRS and uses[first] == 1 and not first.symbols <= fixed and steps[first][0] == first.op:
+            if (
+                name in PAIRS
+                and uses[first] == 1
+                and not first.symbols <= fixed
+                and steps[first][0] == first.op
+            ):
                 del steps[first]
                 steps[e] = (name, e, (*first.args, other))
                 break
@@ -161,7 +180,7 @@ def _direct(
     steps: Sequence[Step],
     results: Sequence[Expression],
     unconverted: Sequence[bool],
-    same: Sequence[int],
+    same: Sequence[Collection[int]],
     fixed: frozenset[int],
 ) -> dict[int, Expression]:
     """Return the outputs that are computed where they belong, with what they hold.
@@ -174,7 +193,7 @@ def _direct(
         if e not in computed or e.symbols <= fixed or not unconverted[k] or e in found.values():
             continue
         later = (a for _, _, arguments in steps[computed[e] + 1 :] for a in arguments)
-        if not any(a.op == "symbol" and a.args[0] == same[k] for a in later):
+        if not any(a.op == "symbol" and a.args[0] in same[k] for a in later):
             found[k] = e
     return found
 
@@ -233,7 +252,11 @@ class _Slots:
             is_scalar = e.symbols <= fixed
             uses.subtract(arguments)
             if not is_scalar:
-                self.free += {self.of[a] for a in arguments if not uses[a] and self.of[a] < 0 and a.op != "symbol"}
+                self.free += {
+                    self.of[a]
+                    for a in arguments
+                    if not uses[a] and self.of[a] < 0 and a.op != "symbol"
+                }
             reuse = self.free and not is_scalar and e not in direct.values()
             self.of[e] = self.free.pop() if reuse else self.take(is_scalar)
             a, b, c = (read * 3)[:3]

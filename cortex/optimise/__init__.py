@@ -2,9 +2,12 @@
 
 | module | what it has |
 |---|---|
-| `optimisers` | Sgd, Adagrad, Adadelta, RmsProp, Adam, AdamW, AmsGrad, Nadam, Lion; also reached as `cortex.optimise.Adam` |
+| `optimisers` | Sgd, Adagrad, Adadelta, RmsProp, Adam and its relatives; also reached as `cortex.optimise.Adam` |
+| `descent` | a function studied step by step: `study`, `log`, `term`, `interactive`, ... |
+| `functions` | what a function is; test functions; checks of gradients |
+| `logs` | records of descents and of training as files |
 | `schedules` | hyper-parameters that change with the step |
-| `constraints` | max-norm, bounds, clipping of gradients |
+| `constraints` | max-norm, bounds, projections, clipping of gradients |
 | `trace` | an optimiser as one fused, compiled pass |
 """
 

@@ -7,10 +7,15 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from cortex.compute import Program, get_backend, get_num_threads, set_num_threads, threads
 from cortex.compute import math as m
 from cortex.compute.autodiff import gradients
 from cortex.compute.cpu.backend import CpuBackend
+from cortex.compute.cpu.maps import compiled
+from cortex.compute.cpu.native import _load, engine, native
 from cortex.compute.cpu.providers import numpy_convolution
 from cortex.compute.ops import (
     Concatenate,
@@ -27,18 +32,23 @@ from cortex.compute.ops import (
     Window,
 )
 from cortex.compute.ops.reduce import reshape_to
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 @pytest.fixture(autouse=True, scope="module")
 def no_engine():
-    """Take the engine away from every module that would ask for it."""
+    """Take the engine away from every module that would ask for it, or has asked and remembers."""
+    modules = [m for n, m in list(sys.modules.items()) if n.startswith("cortex.compute.cpu")]
+    remembering = {f for m in modules for f in vars(m).values() if hasattr(f, "cache_clear")}
+    remembering -= {native, engine, _load, compiled}
     with pytest.MonkeyPatch.context() as patch:
-        for name, module in list(sys.modules.items()):
-            if name.startswith("cortex.compute.cpu") and callable(getattr(module, "native", None)):
+        for module in modules:
+            if getattr(module, "native", None) is native:
                 patch.setattr(module, "native", lambda: None)
+        for function in remembering:
+            function.cache_clear()
         yield
+    for function in remembering:
+        function.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +98,9 @@ DTYPES = st.sampled_from(["float32", "float64"])
 
 
 @settings(max_examples=60)
-@given(windows(), st.integers(1, 5), st.integers(1, 3), st.integers(1, 3), st.integers(1, 2), DTYPES)
+@given(
+    windows(), st.integers(1, 5), st.integers(1, 3), st.integers(1, 3), st.integers(1, 2), DTYPES
+)
 def test_convolution_and_its_gradients(drawn, batch, channels, filters, groups, dtype) -> None:
     window, extents = drawn
     out = window.output("test", extents)
@@ -108,7 +120,14 @@ def test_convolution_and_its_gradients(drawn, batch, channels, filters, groups, 
 
 
 @settings(max_examples=60)
-@given(windows(pooling=True), st.integers(1, 3), st.integers(1, 3), DTYPES, st.booleans(), st.integers(0, 9))
+@given(
+    windows(pooling=True),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    DTYPES,
+    st.booleans(),
+    st.integers(0, 9),
+)
 def test_pooling_and_its_gradients(drawn, batch, channels, dtype, counts, seed) -> None:
     window, extents = drawn
     shape = (batch, channels, *extents)
@@ -123,7 +142,10 @@ def test_pooling_and_its_gradients(drawn, batch, channels, dtype, counts, seed) 
     p.output("dx", p.apply(PoolGradient("max", window, extents), dy, index))
     p.output("spread", p.apply(PoolGradient("average", window, extents, counts), dy))
     rng = np.random.default_rng(seed)
-    arrays = {"x": rng.integers(-2, 3, shape).astype(dtype), "dy": rng.normal(size=dy.shape).astype(dtype)}
+    arrays = {
+        "x": rng.integers(-2, 3, shape).astype(dtype),
+        "dy": rng.normal(size=dy.shape).astype(dtype),
+    }
     assert compare(p, arrays) == ["numpy_pooling"] * 4
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 
@@ -13,7 +13,7 @@ from ...expression import cost
 from ...ops import Map
 from ...program import Step
 from .. import precompiled, tape
-from ..instruction import Instruction
+from ..instruction import Instruction, Kind
 from ..lowering import Lowering
 from ..maps import Form, Layout, collapse, compiled, integers, units_and_grain
 from ..native import native
@@ -24,7 +24,9 @@ from ..native import native
 # library for each number.
 SMALL = 1 << 15
 SHORT_ROW = 64  # elements; a tape packs shorter rows into blocks
-TRANSCENDENTAL = frozenset(("pow", "exp", "expm1", "log", "log1p", "tanh", "logistic", "sin", "cos", "erf"))
+TRANSCENDENTAL = frozenset(
+    ("pow", "exp", "expm1", "log", "log1p", "tanh", "logistic", "sin", "cos", "erf")
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,9 @@ class Loop:
     @cached_property
     def layout(self) -> Layout:
         """The collapsed iteration space of outputs and inputs."""
-        return collapse(self.step.outputs[0].shape, [v.shape for v in (*self.step.outputs, *self.step.inputs)])
+        return collapse(
+            self.step.outputs[0].shape, [v.shape for v in (*self.step.outputs, *self.step.inputs)]
+        )
 
     @cached_property
     def compute(self) -> str:
@@ -47,13 +51,13 @@ class Loop:
         return "float64" if "float64" in names else "float32" if "float32" in names else "int64"
 
     @cached_property
-    def same(self) -> tuple[int, ...]:
-        """For each output, the input that lies at the same place, or -1."""
-        inputs, storage = self.step.inputs, self.low.storage
-        return tuple(
-            next((i for i, v in enumerate(inputs) if storage.same(v, o) and v.spec == o.spec), -1)
+    def same(self) -> list[list[int]]:
+        """For each output, the inputs that lie at the same place."""
+        storage = self.low.storage
+        return [
+            [i for i, v in enumerate(self.step.inputs) if storage.same(v, o)]
             for o in self.step.outputs
-        )
+        ]
 
     @property
     def inputs(self) -> list[str]:
@@ -65,13 +69,14 @@ class Loop:
         """The dtypes of the outputs."""
         return [v.dtype for v in self.step.outputs]
 
-    def instruction(self, target: str | int, provider: str, **settings: object) -> Instruction:
-        """Return the call of a kernel or of an address over all elements."""
-        outputs, inputs = self.low.operands(self.step.outputs), self.low.operands(self.step.inputs)
-        work = max(cost(e) for e in self.op.expressions)
-        units, grain = units_and_grain(self.layout, work)
-        kind = "native" if isinstance(target, str) else "function"
-        return Instruction(kind, target, outputs, inputs, units=units, grain=grain, provider=provider, **settings)  # type: ignore[arg-type]
+    def call(self, kind: Kind, target: str | int, provider: str) -> Instruction:
+        """Return the call of a kernel or of an address over all elements, without numbers yet."""
+        low, step = self.low, self.step
+        units, grain = units_and_grain(self.layout, max(cost(e) for e in self.op.expressions))
+        outputs, inputs = low.operands(step.outputs), low.operands(step.inputs)
+        return Instruction(
+            kind, target, outputs, inputs, units=units, grain=grain, provider=provider
+        )
 
 
 def with_precompiled(loop: Loop) -> Instruction | None:
@@ -89,31 +94,40 @@ def with_precompiled(loop: Loop) -> Instruction | None:
         return None
     order = (*range(count), *(count + i for i in found.order))
     numbers = precompiled.integers(layout, [*loop.outputs, *loop.inputs], order)
-    return loop.instruction(name, "native", order=order, integers=numbers, reals=found.constants)
+    return replace(
+        loop.call("native", name, "native"), order=order, integers=numbers, reals=found.constants
+    )
 
 
 def with_tape(loop: Loop) -> Instruction | None:
     """Return the call of the interpreter, where it has all operations."""
     if native() is None:
         return None
-    made = tape.encode(loop.op.expressions, loop.inputs, loop.outputs, loop.compute, loop.layout, loop.same)
+    made = tape.encode(
+        loop.op.expressions, loop.inputs, loop.outputs, loop.compute, loop.layout, loop.same
+    )
     if made is None:
         return None
-    return loop.instruction(
-        made.kernel, "native tape", integers=made.integers, reals=made.reals, scratch=made.scratch
-    )
+    called = loop.call("native", made.kernel, "native tape")
+    return replace(called, integers=made.integers, reals=made.reals, scratch=made.scratch)
 
 
 def with_numba(loop: Loop) -> Instruction | None:
     """Return the call of the loop that Numba compiles, where Numba is installed."""
     if find_spec("numba") is None:
         return None
+    specs = [v.spec for v in loop.step.inputs]
+    written_over = tuple(
+        next((i for i in same if specs[i] == o.spec), -1)
+        for same, o in zip(loop.same, loop.step.outputs, strict=True)
+    )
     form = Form(
         loop.op.expressions, tuple(loop.inputs), tuple(loop.outputs), loop.compute, loop.layout.classes,
-        len(loop.layout.shape), loop.same,
+        len(loop.layout.shape), written_over,
     )  # fmt: skip
     function = compiled(form)
-    return loop.instruction(function.address, "numba", integers=integers(loop.layout), keep=function)
+    called = loop.call("function", function.address, "numba")
+    return replace(called, integers=integers(loop.layout), keep=function)
 
 
 WAYS: dict[str, Callable[[Loop], Instruction | None]] = {
@@ -145,8 +159,12 @@ def _preferred(loop: Loop) -> tuple[str, ...]:
     if asked:
         if asked not in WAYS:
             known = ", ".join(WAYS)
-            raise BackendError(f"CORTEX_MAPS is {asked!r}, expected one of {known}{near(asked, WAYS)}")
+            raise BackendError(
+                f"CORTEX_MAPS is {asked!r}, expected one of {known}{near(asked, WAYS)}"
+            )
         return (asked,)
-    if loop.step.outputs[0].spec.size < SMALL or any(e.op in TRANSCENDENTAL for e in tape.parts(loop.op.expressions)):
+    if loop.step.outputs[0].spec.size < SMALL or any(
+        e.op in TRANSCENDENTAL for e in tape.parts(loop.op.expressions)
+    ):
         return ("precompiled", "tape", "numba")
     return ("precompiled", "numba", "tape")

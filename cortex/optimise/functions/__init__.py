@@ -28,10 +28,10 @@ from .checking import (
     relative_error,
     value,
 )
-from .classics import classics
 from .derived import Derived, derived
 from .function import Function, Pair, Seed, Stochastic, Vector, function, minibatches, stochastic
 from .least_squares import Problem, least_squares
+from .more_garbow_hillstrom import classics
 from .objectives import (
     OBJECTIVES,
     Objective,

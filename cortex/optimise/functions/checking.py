@@ -41,7 +41,9 @@ def numerical_gradient(of: Any, params: Any, h: float = 1e-5) -> Vector:
     return slopes
 
 
-def random_point(generator: np.random.Generator, dims: int, center: Any = 0.0, dist: float = 1.0) -> Vector:
+def random_point(
+    generator: np.random.Generator, dims: int, center: Any = 0.0, dist: float = 1.0
+) -> Vector:
     """Return center + a uniformly random direction times dist times a uniform number of [0, 1).
 
     `center` is a number or a vector [dims]. Points are denser near the centre than far from it.

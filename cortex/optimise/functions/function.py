@@ -146,9 +146,7 @@ def minibatches(
     arrays = [np.asarray(c) for c in columns]
     lengths = sorted({len(a) for a in arrays})
     if len(lengths) != 1 or not 1 <= size <= lengths[0]:
-        problem = (
-            f"expected columns of one length and 1 <= size <= length, given lengths {lengths}, size {size}"
-        )
+        problem = f"expected columns of one length and 1 <= size <= length, given lengths {lengths}, size {size}"
         raise DescriptionError("minibatches", [problem])
 
     def make(seed: Seed) -> Function:

@@ -169,7 +169,9 @@ class Traced(NDArrayOperatorsMixin):
 
 
 def _unknown(what: str, name: str, names: Any) -> str:
-    return f"no gradient can be derived through {what}{near(name, set(names))}; or give the gradient"
+    return (
+        f"no gradient can be derived through {what}{near(name, set(names))}; or give the gradient"
+    )
 
 
 def _program(things: Sequence[Any]) -> Program:
@@ -238,7 +240,9 @@ def _cumulated(x: Traced, axis: Any = None) -> Traced:
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.mean: _mean,
     np.where: lambda c, a, b: _elementwise("where", (c, a, b)),
-    np.clip: lambda x, low, high: _elementwise("minimum", (_elementwise("maximum", (x, low)), high)),
+    np.clip: lambda x, low, high: _elementwise(
+        "minimum", (_elementwise("maximum", (x, low)), high)
+    ),
     np.dot: _product,
     np.vdot: lambda a, b: _reduced("sum", a * b),
     np.inner: lambda a, b: _product(a, np.transpose(b)),

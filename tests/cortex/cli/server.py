@@ -6,10 +6,12 @@ exit code. Sixty commands take three seconds this way, and half a minute as inte
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
 import traceback
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,14 @@ import numpy as np
 import cortex
 import cortex.cli.app
 from cortex import datasets, losses, models, optimise, stopping, training
-from cortex.cli import main, predict, train, verify
+from cortex.cli import main, predict, show, train, verify
 
-LOADED = (np, cortex, datasets, losses, models, optimise, stopping, training, predict, train, verify)
+if find_spec("matplotlib"):
+    from cortex.visualization import training_curves
+
+    training_curves([{"epoch": 1, "loss": 1.0}]).savefig(io.BytesIO())  # finds its fonts
+
+LOADED = (np, cortex, datasets, losses, models, optimise, stopping, training, predict, show, train, verify)
 
 
 def child(request: dict[str, Any]) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from .classics_data import BARD, GAUSSIAN, KOWALIK, MEYER, OSBORNE_1, OSBORNE_2
 from .function import Vector
 from .least_squares import Problem
+from .measurements import BARD, GAUSSIAN, KOWALIK, MEYER, OSBORNE_1, OSBORNE_2
 
 
 def _count(low: int, high: int) -> Vector:
