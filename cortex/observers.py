@@ -55,20 +55,25 @@ def _shown(value: Any) -> str:
 
 
 class History:
-    """Keeps the plain entries of every record, as dicts in `rows`."""
+    """Keeps the plain entries of every record, as dicts in `rows`; and those of `keys`, which it computes."""
 
-    def __init__(self) -> None:
+    def __init__(self, keys: Sequence[str] = ()) -> None:
+        self.keys = tuple(keys)
         self.rows: list[dict[str, Any]] = []
 
     def __call__(self, record: Mapping[str, Any]) -> None:
-        self.rows.append(_plain(record))
+        self.rows.append(_plain(record, self.keys))
 
 
 class LogFile:
-    """Appends the plain entries of each record to a file: `.csv` (a table) or `.jsonl` (a JSON object per line)."""
+    """Appends the plain entries of each record to a file: `.csv` (a table) or `.jsonl` (a JSON object per line).
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    Entries in `keys` are computed and written too, such as the `value` of a descent; vectors among them become
+    lists, in `.jsonl` only. `cortex.optimise.logs.load` reads both.
+    """
+
+    def __init__(self, path: str | Path, keys: Sequence[str] = ()) -> None:
+        self.path, self.keys = Path(path), tuple(keys)
         if self.path.suffix not in (".csv", ".jsonl"):
             raise ValueError(
                 f"LogFile: expected a path that ends in .csv or .jsonl, given {self.path.name!r}"
@@ -77,17 +82,18 @@ class LogFile:
         self._columns: list[str] = []
 
     def __call__(self, record: Mapping[str, Any]) -> None:
-        row = _plain(record)
+        row = _plain(record, self.keys)
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "w", newline="", encoding="utf-8")  # noqa: SIM115 - closed by close()
         if self.path.suffix == ".jsonl":
             safe = {
                 k: None if isinstance(v, float) and not math.isfinite(v) else v
-                for k, v in row.items()
+                for k, v in ((k, v.tolist() if hasattr(v, "tolist") else v) for k, v in row.items())
             }
             self._file.write(json.dumps(safe) + "\n")
         else:
+            row = {k: v for k, v in row.items() if not getattr(v, "ndim", 0)}
             self._write_row(self._file, row)
         self._file.flush()
 
@@ -113,13 +119,14 @@ class LogFile:
             self._file = None
 
 
-def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(record: Mapping[str, Any], keys: Sequence[str] = ()) -> dict[str, Any]:
     plain = getattr(record, "plain", None)
-    return (
+    found = (
         dict(plain())
         if plain
         else {k: v for k, v in record.items() if isinstance(v, (int, float, str, bool))}
     )
+    return found | {k: record[k] for k in keys if k in record}
 
 
 class ProgressBar:

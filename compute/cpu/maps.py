@@ -167,35 +167,46 @@ def compiled(form: Form) -> Any:
     """
     import numba
     import numpy as np
-    from numba import carray, cfunc, njit, types
 
     from cortex import __version__
 
     from .cache import stored
 
-    kinds: dict[str, Any] = {
-        d: getattr(np, d) for d in ("uint8", "int32", "int64", "uint64", "float32", "float64")
-    }
-    space: dict[str, Any] = {
-        "math": math, "np": np, "carray": carray, "dtype": kinds[form.compute], "INFINITY": np.inf, "NAN": np.nan,
-        "bool": np.bool_, "__name__": __name__, **kinds, **{f"cast_{name}": kind for name, kind in kinds.items()},
-    }  # fmt: skip
     text = f"# computed in {form.compute}\n{source(form)}\n"
     path = stored(text, __version__, numba.__version__, np.__version__)
-    exec(
-        compile(text, str(path or "<map>"), "exec"), space
-    )  # our own emitted source, never what the file holds
-    for name in (
-        "loop",
-        "kernel",
-    ):  # Numba makes symbols of the names, and these must differ between maps
+    space = _names(form.compute)
+    code = compile(text, str(path or "<map>"), "exec")
+    exec(code, space)  # our own emitted source, never what the file holds
+    for name in ("loop", "kernel"):  # Numba names symbols so, and those of two maps must differ
         space[name].__name__ = space[name].__qualname__ = f"{name}_{path.stem if path else ''}"
-    space["loop"] = njit(error_model="numpy", fastmath={"contract"})(space["loop"])
-    signature = types.void(
-        types.CPointer(types.voidptr), types.CPointer(types.int64), types.CPointer(types.float64), types.int64,
-        types.int64,
-    )  # fmt: skip
-    return cfunc(signature, error_model="numpy", cache=path is not None)(space["kernel"])
+    space["loop"] = numba.njit(error_model="numpy", fastmath={"contract"})(space["loop"])
+    types: Any = numba.types
+    pointers = [types.CPointer(t) for t in (types.voidptr, types.int64, types.float64)]
+    signature = types.void(*pointers, types.int64, types.int64)
+    return numba.cfunc(signature, error_model="numpy", cache=path is not None)(space["kernel"])
+
+
+def _names(compute: str) -> dict[str, Any]:
+    """Return what emitted source may use."""
+    import numba
+    import numpy as np
+
+    kinds = {
+        name: getattr(np, name)
+        for name in ("uint8", "int32", "int64", "uint64", "float32", "float64")
+    }
+    casts = {f"cast_{name}": kind for name, kind in kinds.items()}
+    numbers = {"dtype": kinds[compute], "INFINITY": np.inf, "NAN": np.nan, "bool": np.bool_}
+    module: Any = numba
+    return {
+        "__name__": __name__,
+        "math": math,
+        "np": np,
+        "carray": module.carray,
+        **numbers,
+        **kinds,
+        **casts,
+    }
 
 
 def integers(layout: Layout) -> tuple[int, ...]:

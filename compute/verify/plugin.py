@@ -1,7 +1,7 @@
-"""The pytest plugin: `--backend=numpy,cpu` and the fixture `backend`.
+"""The pytest plugin: `--backend=numpy,cpu` and the fixture `cortex_backend`.
 
-An installed cortex announces it to pytest itself. A test that takes `backend` runs once on each
-backend named by the option, or on every backend that works here. Third parties name a registered
+An installed cortex announces it to pytest itself, in other projects too: hence the long name of the fixture. A test
+that takes it runs once on each backend named by the option, or on every backend that works here. Third parties name a registered
 backend (`--backend=mine`) or a class that is not registered (`--backend=package.module:Class`).
 """
 
@@ -21,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--backend",
         metavar="NAMES",
         default="",
-        help="backends for tests that take the fixture `backend`, separated by commas: registered "
+        help="backends for tests that take the fixture `cortex_backend`, separated by commas: registered "
         "names or package.module:Class (default: every backend that works here)",
     )
 
@@ -33,14 +33,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that takes `backend` once on each of them."""
-    if "backend" in metafunc.fixturenames:
+    """Run a test that takes `cortex_backend` once on each of them."""
+    if "cortex_backend" in metafunc.fixturenames:
         names = backend_names(metafunc.config.getoption("--backend"))
-        metafunc.parametrize("backend", names, indirect=True, scope="session")
+        metafunc.parametrize("cortex_backend", names, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
-def backend(request: pytest.FixtureRequest) -> Backend:
+def cortex_backend(request: pytest.FixtureRequest) -> Backend:
     """A backend of those that `--backend` names."""
     found: Backend = make(request.param)
     return found

@@ -13,6 +13,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 from . import optimisers, schedules
 from .optimisers import (
     OPTIMISERS,
@@ -27,7 +30,20 @@ from .optimisers import (
     Sgd,
 )
 
+# loaded on first use: training needs none of them
+_MODULES = ("constraints", "descent", "functions", "logs", "trace")
+
 __all__ = [
     "OPTIMISERS", "Adadelta", "Adagrad", "Adam", "AdamW", "AmsGrad", "Lion", "Nadam", "RmsProp", "Sgd", "optimisers",
-    "schedules",
+    "schedules", *_MODULES,
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

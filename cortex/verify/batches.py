@@ -125,3 +125,20 @@ def one_array(backend: Backend) -> None:
         found = fitted(backend, _network(), examples, **options).network.parameters
         for name, array in wanted.items():
             equal(f"{name}, lazy {lazy}", found[name], array)
+
+
+@checking(CHECKS, "batches/accuracy counts")
+def accuracy(backend: Backend) -> None:
+    """The accuracy of 43 labelled examples in batches of 8 is that of their predictions, counted."""
+    generator = np.random.default_rng(3)
+    x = generator.normal(size=(43, 3)).astype(np.float32)
+    data = {"x": x, "label": (x[:, 0] > 0).astype(np.int64) + (x[:, 1] > 0.5)}
+    network = Network([("x", Input(3)), ("out", Linear(3))], seed=5)
+    right = predict(network, x, backend=backend).argmax(1) == data["label"]
+    still = {"epochs": 1, "batch_size": 8, "optimiser": Sgd(0.0), "every": 100}
+    *_, last = train(network, data, backend=backend, **still)
+    within("accuracy of an epoch", last["accuracy"], right.mean(), 1e-12)
+    found = evaluate(network, data, batch_size=8, backend=backend)
+    within("accuracy of evaluate", found["accuracy"], right.mean(), 1e-12)
+    if not 0.05 < right.mean() < 0.95:
+        raise Mismatch("all or none are right; the check shows nothing")

@@ -19,17 +19,17 @@ QUICK = verify.checks(quick=True)
 
 
 @pytest.mark.parametrize("check", QUICK, ids=str)
-def test_quick(backend: Backend, check: Check) -> None:
-    reason = check.missing(backend)
+def test_quick(cortex_backend: Backend, check: Check) -> None:
+    reason = check.missing(cortex_backend)
     if reason:
         pytest.skip(reason)
-    check(backend)
+    check(cortex_backend)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("check", [c for c in verify.checks() if "quick" not in c.tags], ids=str)
-def test_full(backend: Backend, check: Check) -> None:
-    check(backend)
+def test_full(cortex_backend: Backend, check: Check) -> None:
+    check(cortex_backend)
 
 
 def test_names_differ_and_the_quick_suite_is_a_part() -> None:

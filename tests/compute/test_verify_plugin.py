@@ -15,11 +15,11 @@ from cortex.compute import verify
 CHECKS = verify.checks(quick=True, filter="update/")
 
 @pytest.mark.parametrize("check", CHECKS, ids=str)
-def test_my_backend(backend, check):
-    check(backend)
+def test_my_backend(cortex_backend, check):
+    check(cortex_backend)
 
-def test_the_fixture(backend):
-    print("runs on", backend.name)
+def test_the_fixture(cortex_backend):
+    print("runs on", cortex_backend.name)
 """
 
 MODULE = """
