@@ -69,11 +69,11 @@ class Table:
         lines = [
             f"### {self.title}",
             "",
-            f"| | {unit} a {self.unit}, {self.clock} | least .. most | times ours |",
+            f"| | {unit} per {self.unit}, {self.clock} | least .. most | times ours |",
         ]
         lines.append("|---|---|---|---|")
         for r in self.rows:
-            cells = [f"{scale * t:.3g}" for t in (r.median, r.least, r.most)]
+            cells = [_digits(scale * t) for t in (r.median, r.least, r.most)]
             lines.append(
                 f"| {r.name} | {cells[0]} | {cells[1]} .. {cells[2]} | {r.median / first:.2f} |"
             )
@@ -82,6 +82,11 @@ class Table:
     def to_data(self) -> dict[str, Any]:
         """Return everything as plain data, seconds throughout."""
         return {**vars(self), "rows": [vars(r) for r in self.rows]}
+
+
+def _digits(number: float) -> str:
+    """Return three significant digits, never as a power of ten."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def one_core() -> None:

@@ -24,7 +24,7 @@ PACKAGES = (
     "cupy-cuda13x", "nvidia-cudnn-frontend",
 )  # fmt: skip
 VARIABLES = (
-    "CORTEX_NUM_THREADS", "OMP_NUM_THREADS", "CORTEX_ISA", "CORTEX_NATIVE", "NUMBA_CACHE_DIR",
+    "CORTEX_NUM_THREADS", "OMP_NUM_THREADS", "CORTEX_ISA", "CORTEX_NATIVE", "CORTEX_CACHE_DIR", "NUMBA_CACHE_DIR",
     "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
 )  # fmt: skip
 
@@ -41,6 +41,7 @@ def collect() -> dict[str, Any]:
         "machine": machine(),
         "versions": versions(),
         "blas": blas(),
+        "cache": cache(),
         "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
     }
 
@@ -73,7 +74,13 @@ def engine() -> dict[str, Any]:
     except ValueError as error:  # CORTEX_ISA names none
         name = f"fallback: {error}"
     if module is None:
-        return {"name": name, "native": False, "instruction_set": None, "available": [], "compiler": None}
+        return {
+            "name": name,
+            "native": False,
+            "instruction_set": None,
+            "available": [],
+            "compiler": None,
+        }
     return {
         "name": name,
         "native": True,
@@ -125,6 +132,16 @@ def threads() -> dict[str, Any]:
     cores = int(module.available_cores())
     said = "the cores this process may use" if count == cores else "set_num_threads"
     return {"count": count, "source": said}
+
+
+def cache() -> str:
+    """Return the folder in which Numba's compiled maps are kept from one process to the next."""
+    from cortex.compute.cpu.cache import folder
+
+    try:
+        return str(folder())
+    except RuntimeError as error:  # there is no home
+        return f"none: {error}"
 
 
 def machine() -> dict[str, Any]:
@@ -194,8 +211,11 @@ def text(found: Mapping[str, Any]) -> str:
         "threads": f"{threads['count']} ({threads['source']})",
         "processor": machine["processor"] or "unknown",
         "cores": f"{machine['cores_usable']} usable of {machine['cores']}",
-        "memory": "unknown" if machine["memory"] is None else f"{machine['memory'] / 2**30:.1f} GiB",
+        "memory": "unknown"
+        if machine["memory"] is None
+        else f"{machine['memory'] / 2**30:.1f} GiB",
         "system": machine["system"],
+        "cache": found["cache"],
         "python": f"{found['versions']['python']}  ({sys.executable})",
         "NumPy's BLAS": f"{found['blas']} (not used inside a step of the native engine)",
     }

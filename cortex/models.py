@@ -100,9 +100,7 @@ def mlp(
     return Network([first, *middle, *last], seed=seed)
 
 
-def softmax_regression(
-    shape: Sequence[int] = DIGITS, classes: int = 10, seed: int = 0
-) -> Network:
+def softmax_regression(shape: Sequence[int] = DIGITS, classes: int = 10, seed: int = 0) -> Network:
     """Return one linear layer and a softmax (multinomial logistic regression); `shape` as for `mlp`."""
     return mlp(shape, classes, hidden=(), seed=seed)
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
+
+from cortex.records import to_json
 
 Observer = Callable[[Mapping[str, Any]], None]
 
@@ -87,11 +88,8 @@ class LogFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "w", newline="", encoding="utf-8")  # noqa: SIM115 - closed by close()
         if self.path.suffix == ".jsonl":
-            safe = {
-                k: None if isinstance(v, float) and not math.isfinite(v) else v
-                for k, v in ((k, v.tolist() if hasattr(v, "tolist") else v) for k, v in row.items())
-            }
-            self._file.write(json.dumps(safe) + "\n")
+            line = json.dumps({k: to_json(v) for k, v in row.items()}, allow_nan=False)
+            self._file.write(line + "\n")
         else:
             row = {k: v for k, v in row.items() if not getattr(v, "ndim", 0)}
             self._write_row(self._file, row)

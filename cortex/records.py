@@ -6,8 +6,11 @@ Training of networks and descents of functions yield the same kind of record; ob
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+import numpy as np
 
 from cortex.compute.errors import near
 
@@ -46,6 +49,9 @@ class Record(Mapping[str, Any]):
         except KeyError as error:
             raise AttributeError(error.args[0]) from None
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._entries  # Mapping's own would compute the entry
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 
@@ -72,3 +78,28 @@ class Record(Mapping[str, Any]):
         shown = ", ".join(f"{k}={v!r}" for k, v in self.plain().items())
         hidden = [k for k in self._entries if k not in self.plain()]
         return f"Record({shown}{'; also: ' + ', '.join(hidden) if hidden else ''})"
+
+
+_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def to_json(value: Any) -> Any:
+    """Return an entry as JSON can hold it: arrays are lists, "NaN", "Infinity" and "-Infinity" words."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [to_json(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def from_json(value: Any) -> Any:
+    """Return the entry that `to_json` stored; lists are arrays."""
+    return np.array(_numbers(value)) if isinstance(value, list) else _numbers(value)
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_numbers(v) for v in value]
+    return _NOT_FINITE.get(value, value) if isinstance(value, str) else value

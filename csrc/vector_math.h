@@ -179,7 +179,7 @@ template <class T> CORTEX_INLINE Vec<T> log_of(Vec<T> x) {
 // ln u with u = 1 + x, corrected for the rounding of u: ln(u + d) is ln u + d / u.
 template <class T> CORTEX_INLINE Vec<T> log1p_of(Vec<T> x) {
   const Vec<T> u = x + T(1), y = log_of<T>(u), correction = (x - (u - T(1))) / u;
-  const Vec<T> result = (u > T(0)) & (u <= Real<T>::LARGEST) ? y + correction : y;
+  const Vec<T> result = ((u > T(0)) & (u <= Real<T>::LARGEST)) ? y + correction : y;
   return magnitude<T>(x) < T(1e-20) ? x : result;
 }
 

@@ -18,7 +18,9 @@ settings = {"epochs": 3, "batch_size": 64, "seed": 7, "progress": False}
 
 with tempfile.TemporaryDirectory() as folder:
     place = Path(folder) / "checkpoint"
-    stopped = cortex.fit(mlp(), data, every=1, stop=stopping.steps(40), **settings)  # 32 steps an epoch
+    stopped = cortex.fit(
+        mlp(), data, every=1, stop=stopping.steps(40), **settings
+    )  # 32 steps an epoch
     cortex.save_checkpoint(place, stopped.checkpoint)
     print("stopped:", stopped.reason.value, stopped.checkpoint.position)
     resumed = cortex.fit(mlp(), data, resume=place, **settings)

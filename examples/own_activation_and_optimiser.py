@@ -28,9 +28,11 @@ class SignDescent:
     decay: float = 0.9
 
     def initialise(self, count):
+        """Return the state before the first step: vectors like the parameters, and scalars."""
         return {"average": np.zeros(count), "num_steps": np.zeros(())}
 
     def update(self, state, parameters, gradient):
+        """Return the parameters and the state after a step."""
         average = self.decay * state["average"] + (1 - self.decay) * gradient
         steps = state["num_steps"] + 1
         length = self.step_size / m.sqrt(steps)
@@ -39,10 +41,11 @@ class SignDescent:
 
 
 training, test = holdout(iris(), 0.3, seed=0, stratify="label")
-scaling = Standardise.fit(training["features"])  # fitted to the training set alone
+scaling = Standardise.fit(training["features"])
 
 
 def scaled(data):
+    """Return the columns with mean 0 and deviation 1, by the statistics of the training set."""
     return {"features": scaling.transform(data["features"]), "label": data["label"]}
 
 

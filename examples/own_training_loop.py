@@ -22,7 +22,9 @@ for epoch in range(4):
         step.write("image", batch["image"])
         step.write("label", batch["label"])
         step.run()
-        losses.append(float(step.read("loss")))  # reading waits for the device: leave it out for speed
+        losses.append(
+            float(step.read("loss"))
+        )  # reading waits for the device: leave it out for speed
     print(f"epoch {epoch + 1}  loss {np.mean(losses):.4f}")
 
 # The same memory, another program: this sees the weights as they are now, without a copy.
@@ -32,5 +34,7 @@ answers.write("image", test["image"])
 answers.run()
 accuracy = float(np.mean(answers.read("output").argmax(1) == test["label"]))
 trained = cortex.parameters_of(step, network)  # a network again: a value that can be kept
-print(f"test accuracy {accuracy:.4f}, largest weight {abs(trained.parameters['classes.weights']).max():.2f}")
+print(
+    f"test accuracy {accuracy:.4f}, largest weight {abs(trained.parameters['classes.weights']).max():.2f}"
+)
 sys.exit(accuracy < 0.85)

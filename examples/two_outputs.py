@@ -30,7 +30,10 @@ result = cortex.fit(
     network,
     with_ink("train", 6000),
     target={"digit": "label", "ink_share": "ink"},
-    loss={"digit": CategoricalCrossEntropy(), "ink_share": (MeanSquaredError(), 0.5)},  # 0.5: its weight
+    loss={
+        "digit": CategoricalCrossEntropy(),
+        "ink_share": (MeanSquaredError(), 0.5),
+    },  # 0.5: its weight
     epochs=4,
     progress=False,
 )

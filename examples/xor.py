@@ -17,7 +17,13 @@ network = cortex.Network(
 # The cross-entropy of a logistic unit keeps its gradient where the unit is sure and wrong; the
 # squared error would lose it.
 result = cortex.fit(
-    network, xor(), loss=BinaryCrossEntropy(), optimiser=Sgd(0.5), epochs=1000, batch_size=1, progress=False
+    network,
+    xor(),
+    loss=BinaryCrossEntropy(),
+    optimiser=Sgd(0.5),
+    epochs=1000,
+    batch_size=1,
+    progress=False,
 )
 
 answers = cortex.predict(result.network, xor())

@@ -22,7 +22,9 @@ PICTURES = "seeing_mistakes.py"
 def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-P", "-W", "error", *arguments]
     environment = {**os.environ, "MPLBACKEND": "agg"}
-    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
 
 
 @pytest.mark.parametrize("path", [p for p in EXAMPLES if p.name != PICTURES], ids=lambda p: p.stem)
@@ -37,7 +39,12 @@ def test_pictures_are_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     done = run([str(FOLDER / PICTURES), str(tmp_path)], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert sorted(p.stem for p in tmp_path.glob("*.png")) == ["confusion", "curves", "kernels", "mistakes"]
+    assert sorted(p.stem for p in tmp_path.glob("*.png")) == [
+        "confusion",
+        "curves",
+        "kernels",
+        "mistakes",
+    ]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
@@ -51,7 +58,9 @@ def test_a_config_trains(path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
 def test_an_example_has_a_floor_and_fits_a_screen_or_two(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert re.search(r"^sys\.exit\(.+\)$", text, re.MULTILINE), "its exit code says whether it worked"
+    assert re.search(r"^sys\.exit\(.+\)$", text, re.MULTILINE), (
+        "its exit code says whether it worked"
+    )
     assert len(text.splitlines()) <= 70
     assert text.startswith('"""')
 

@@ -23,7 +23,7 @@ HOUSE: dict[str, tuple[set[str], set[str]]] = {
     "datasets": ({"datasets"}, {"numpy", "h5py", "safetensors", "pyarrow", "anndata"}),
     "cortex": (
         {"cortex", "compute", "datasets"},
-        {"numpy", "h5py", "safetensors", "rich", "typer", "click"},
+        {"numpy", "h5py", "safetensors", "rich", "typer", "click", "pyarrow"},
     ),
     "visualization": (
         {"visualization", "cortex", "compute", "datasets"},

@@ -18,7 +18,7 @@ import pytest
 from cortex import layers
 from cortex.network import Network
 
-SHARE = 0.05
+SHARE = 0.05  # of what is announced; 0.001 and 0.004 when this was written
 FIXED = (
     8_000_000  # bytes: modules imported by the first compilation, instructions, what malloc keeps
 )
@@ -74,7 +74,7 @@ def test_a_training_run_takes_what_was_announced(network: str, batch: int) -> No
         subprocess.run(command, check=True, capture_output=True, text=True).stdout
     )
     assert announced > 200_000_000, "too small to tell"
-    assert abs(taken - announced) < SHARE * announced + FIXED, (
+    assert abs(taken - announced) < SHARE * announced, (
         f"announced {announced:,}, taken {taken:,}: {kinds}"
     )
 

@@ -97,5 +97,11 @@ def _write(axes: Any, counts: np.ndarray, share: np.ndarray) -> None:
         shown = f"{value:,.0f}" if whole else f"{value:.2g}"
         dark = np.cbrt(share[row, column]) > 0.62
         axes.text(
-            column, row, shown, ha="center", va="center", fontsize=small, color="white" if dark else INK
+            column,
+            row,
+            shown,
+            ha="center",
+            va="center",
+            fontsize=small,
+            color="white" if dark else INK,
         )

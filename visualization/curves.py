@@ -38,7 +38,8 @@ def training_curves(history: Rows | str | Path, title: str = "") -> Figure:
     rows = _read(Path(history)) if isinstance(history, (str, Path)) else list(history)
     if not any(_number(row.get("loss")) is not None for row in rows):
         raise DescriptionError(
-            "training_curves", [f"expected rows with the entry 'loss', given {len(rows)} without it"]
+            "training_curves",
+            [f"expected rows with the entry 'loss', given {len(rows)} without it"],
         )
     shares = any(key in row for row in rows for key in SHARES)
     figure = new_figure(9.2 if shares else 5.6, 3.6)
@@ -75,9 +76,7 @@ def _round_ticks(axes: Axes) -> None:
 
 
 def _accuracies(axes: Axes, rows: Rows) -> None:
-    found = {
-        key: points(smoothed(rows, key) if key == "accuracy" else rows, key) for key in SHARES
-    }
+    found = {key: points(smoothed(rows, key) if key == "accuracy" else rows, key) for key in SHARES}
     furnish(axes, "Accuracy", "epoch")
     for key, line in found.items():
         _draw(axes, key, line)

@@ -50,7 +50,9 @@ def worst_mistakes(
             f"{len(truth)} and {len(given)}"
         )
     if not problems and len(truth) and not 0 <= truth.min() <= truth.max() < given.shape[1]:
-        problems.append(f"labels: expected 0 .. {given.shape[1] - 1}, given {truth.min()} .. {truth.max()}")
+        problems.append(
+            f"labels: expected 0 .. {given.shape[1] - 1}, given {truth.min()} .. {truth.max()}"
+        )
     if problems:
         raise DescriptionError("worst_mistakes", problems)
     guess = given.argmax(1) if len(given) else truth
@@ -88,6 +90,8 @@ def _draw(
         else:
             axes.imshow((picture - low) / max(high - low, 1e-300))
         sure = f"{100 * given[k, guess[k]]:.0f} %"
-        axes.set_title(f"is {names[truth[k]]}, said {names[guess[k]]}", fontsize=8.5, color=TEST, pad=3)
+        axes.set_title(
+            f"is {names[truth[k]]}, said {names[guess[k]]}", fontsize=8.5, color=TEST, pad=3
+        )
         axes.set_xlabel(f"row {k}, {sure} sure", fontsize=7.5, color=QUIET, labelpad=2)
     return figure

@@ -24,13 +24,21 @@ def network_text(network: Network) -> str:
         for parent in _parents(network, name):
             left[parent] -= 1
         own = next(
-            (i for i, v in enumerate(open_values) if v in _parents(network, name) and not left[v or ""]),
+            (
+                i
+                for i, v in enumerate(open_values)
+                if v in _parents(network, name) and not left[v or ""]
+            ),
             None,
         )
         if own is None:
             own = next((i for i, v in enumerate(open_values) if v is None), len(open_values))
             open_values += [None] * (own == len(open_values))
-        ended = [i for i, v in enumerate(open_values) if v and v in _parents(network, name) and not left[v]]
+        ended = [
+            i
+            for i, v in enumerate(open_values)
+            if v and v in _parents(network, name) and not left[v]
+        ]
         marks = [" " if v is None else "|" for v in open_values]
         for i in ended:
             marks[i] = "/"
@@ -43,7 +51,9 @@ def network_text(network: Network) -> str:
         lines.append((" ".join(marks), name, str(network[name].layer), shapes))
     widths = [max(len(line[k]) for line in lines) for k in range(3)]
     return "\n".join(
-        "  ".join([*(f"{word:<{width}}" for word, width in zip(line[:3], widths, strict=True)), line[3]])
+        "  ".join(
+            [*(f"{word:<{width}}" for word, width in zip(line[:3], widths, strict=True)), line[3]]
+        )
         for line in lines
     )
 
@@ -69,7 +79,9 @@ def network_dot(network: Network) -> str:
         for argument in node.parents or ():
             source = _node_of(argument)
             if source is not None:
-                shape = _shape(network.specs.get(str(argument)) or network.shapes.outputs[source][0])
+                shape = _shape(
+                    network.specs.get(str(argument)) or network.shapes.outputs[source][0]
+                )
                 lines.append(f"  {_quoted(source)} -> {_quoted(name)} [label={_quoted(shape)}];")
         for parameter, argument in node.bindings.items():
             source = _node_of(argument)

@@ -14,6 +14,7 @@ from ..passes import decompose, fuse_epilogues, fuse_maps, simplify, updates_las
 from ..passes.memory import round_up
 from ..program import Program, Value
 from ..spec import Spec
+from ..threads import get_num_threads
 from .instruction import Instruction, Operand
 from .interpreter import Interpreter
 from .lowering import Lowering, assign, check_supported, lower
@@ -97,17 +98,15 @@ class CpuExecutable:
             "state": total(program.state.values()),
             "constants": total(program.constants),
             "activations": arena,
-            "scratch": max((i.scratch for i in self._low.instructions), default=0),
+            "scratch": get_num_threads() * max((i.scratch for i in self._low.instructions), default=0),
         }
         return PlanReport("cpu", sizes, tuple(self._low.reports), unplanned)
 
     def profile(self) -> list[tuple[str, str, float]]:
-        """Run once; return (op, label, seconds) of each step."""
-        seconds = self._executor.profile()
-        names = [(r.op, r.label) for r in self._low.reports for _ in range(1)]
-        if len(names) != len(seconds):
-            names = [(str(i.target), i.provider) for i in self._low.instructions]
-        return [(op, label, s) for (op, label), s in zip(names, seconds, strict=True)]
+        """Run once; return (op, label, seconds) of each instruction; a step may take several."""
+        reports = [self._low.reports[k] for k in self._low.owners]
+        pairs = zip(reports, self._executor.profile(), strict=True)
+        return [(r.op, r.label, seconds) for r, seconds in pairs]
 
 
 def array_at(operand: Operand) -> np.ndarray:

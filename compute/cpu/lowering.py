@@ -24,6 +24,7 @@ class Lowering:
     storage: Storage
     instructions: list[Instruction] = field(default_factory=list)
     reports: list[StepReport] = field(default_factory=list)
+    owners: list[int] = field(default_factory=list)  # of each instruction, the report it belongs to
     checks: list[tuple[Operand, Callable[[int], Exception]]] = field(default_factory=list)
 
     def operand(self, value: Value) -> Operand:
@@ -79,6 +80,7 @@ def _add(low: Lowering, step: Step | None, made: list[Instruction]) -> None:
         name = type(step.op).__name__ if step else "copy to state"
         providers = "+".join(dict.fromkeys(i.provider for i in made))
         outputs = tuple(str(o.spec) for o in step.outputs) if step else ()
+        low.owners += [len(low.reports)] * len(made)
         low.reports.append(StepReport(name, step.label if step else "", providers, outputs))
 
 

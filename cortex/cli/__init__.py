@@ -6,7 +6,9 @@
 | `config` | what a run is described by: one schema for `train FILE.json` and a run's own config.json |
 | `data` | data sets by name or path, held against a network before anything is computed |
 | `folder` | run directories: claimed, filled, cleaned up |
+| `settings` | from options and config to a run in which everything is checked |
 | `train`, `predict`, `verify` | what the commands do |
+| `results` | what came of a run: data, table, curves, exit code |
 | `show` | lines and tables |
 | `errors` | one message and an exit code in place of a traceback |
 

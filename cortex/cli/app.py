@@ -20,10 +20,14 @@ app = typer.Typer(
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no table.")]
 Json = Annotated[
-    bool, typer.Option("--json", help="Print one last line of JSON on standard output; the rest goes to the other.")
+    bool,
+    typer.Option(
+        "--json", help="Print one last line of JSON on standard output; the rest goes to the other."
+    ),
 ]
 Threads = Annotated[
-    int | None, typer.Option(min=1, max=1024, help="Threads on the CPU.  [default: the usable cores]")
+    int | None,
+    typer.Option(min=1, max=1024, help="Threads on the CPU.  [default: the usable cores]"),
 ]
 
 
@@ -36,27 +40,49 @@ def _option(text: str, *names: str, **more: object) -> object:
 def train(
     source: Annotated[
         str | None,
-        typer.Argument(help="mnist, or a FILE.json that describes a network (cortex.cli.config says how).", show_default=False),
+        typer.Argument(
+            help="mnist, or a FILE.json that describes a network (cortex.cli.config says how).",
+            show_default=False,
+        ),
     ] = None,
-    backend: Annotated[str | None, _option("numpy, cpu, ... (`cortex info` lists them).  [default: auto]")] = None,
-    model: Annotated[str | None, _option("The network for mnist: lenet, mlp, ...  [default: lenet]")] = None,
+    backend: Annotated[
+        str | None, _option("numpy, cpu, ... (`cortex info` lists them).  [default: auto]")
+    ] = None,
+    model: Annotated[
+        str | None, _option("The network for mnist: lenet, mlp, ...  [default: lenet]")
+    ] = None,
     epochs: Annotated[int | None, _option("Passes over the data.  [default: 5]", min=1)] = None,
     batch_size: Annotated[int | None, _option("Examples per step.  [default: 64]", min=1)] = None,
     optimiser: Annotated[
-        str | None, _option("sgd, adam, adamw, rmsprop, ...  [default: adam]", "--optimiser", "--optimizer")
+        str | None,
+        _option("sgd, adam, adamw, rmsprop, ...  [default: adam]", "--optimiser", "--optimizer"),
     ] = None,
-    step_size: Annotated[float | None, _option("Step size of the optimiser.  [default: its own]")] = None,
-    seed: Annotated[int | None, _option("Of weights, order and random layers.  [default: 0]", min=0)] = None,
+    step_size: Annotated[
+        float | None, _option("Step size of the optimiser.  [default: its own]")
+    ] = None,
+    seed: Annotated[
+        int | None, _option("Of weights, order and random layers.  [default: 0]", min=0)
+    ] = None,
     out: Annotated[Path | None, _option("Folder of the run.  [default: runs/NAME-TIME]")] = None,
-    overwrite: Annotated[bool, _option("Replace a run that is in the folder already.", "--overwrite")] = False,
+    overwrite: Annotated[
+        bool, _option("Replace a run that is in the folder already.", "--overwrite")
+    ] = False,
     resume: Annotated[Path | None, _option("Go on with the run in this folder.")] = None,
     target_accuracy: Annotated[
-        float | None, _option("Stop at this test accuracy (0..1); exit with 1 if it is missed.", min=0, max=1)
+        float | None,
+        _option("Stop at this test accuracy (0..1); exit with 1 if it is missed.", min=0, max=1),
     ] = None,
-    data: Annotated[str | None, _option("Training data for a FILE.json: a .npz or .csv, or a data set that ships.")] = None,
+    data: Annotated[
+        str | None,
+        _option("Training data for a FILE.json: a .npz or .csv, or a data set that ships."),
+    ] = None,
     test: Annotated[str | None, _option("Test data, evaluated after each epoch.")] = None,
-    data_dir: Annotated[str | None, _option("Where the files of MNIST lie.  [default: the package]")] = None,
-    limit: Annotated[int | None, _option("Use the first so many examples of each set, for quick runs.", min=1)] = None,
+    data_dir: Annotated[
+        str | None, _option("Where the files of MNIST lie.  [default: the package]")
+    ] = None,
+    limit: Annotated[
+        int | None, _option("Use the first so many examples of each set, for quick runs.", min=1)
+    ] = None,
     threads: Threads = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -66,7 +92,7 @@ def train(
 
     Ctrl-C ends a run at the current step; --resume goes on as if nothing had happened.
     """
-    from .train import Wishes
+    from .settings import Wishes
     from .train import train as run
 
     given = {
@@ -82,8 +108,12 @@ def train(
 @reported
 def predict(
     run: Annotated[Path, typer.Argument(help="A run, or a checkpoint.")],
-    data: Annotated[str, typer.Argument(help="A .npz or .csv, or a data set that ships (mnist: its test set).")],
-    out: Annotated[Path | None, _option("A .npy, .npz or .csv.  [default: predictions.npy]")] = None,
+    data: Annotated[
+        str, typer.Argument(help="A .npz or .csv, or a data set that ships (mnist: its test set).")
+    ],
+    out: Annotated[
+        Path | None, _option("A .npy, .npz or .csv.  [default: predictions.npy]")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Examples at a time.")] = 256,
     backend: Annotated[str | None, _option("As for train.  [default: auto]")] = None,
     threads: Threads = None,
@@ -96,7 +126,7 @@ def predict(
     A run's best checkpoint is used where it has one, else its last.
     """
     from .predict import predict as go
-    from .train import use_threads
+    from .settings import use_threads
 
     use_threads(threads)
     raise typer.Exit(go(run, data, out, batch_size, backend, json, quiet))
@@ -107,7 +137,12 @@ def predict(
 def verify(
     backend: Annotated[str, typer.Option(help="The backend to prove.")] = "auto",
     quick: Annotated[bool, _option("Only the quick checks.", "--quick")] = False,
-    pattern: Annotated[str | None, _option("Only checks whose name contains this.", "--filter")] = None,
+    slow: Annotated[
+        bool, _option("Also the slow checks, such as MNIST in full.", "--slow")
+    ] = False,
+    pattern: Annotated[
+        str | None, _option("Only checks whose name contains this.", "--filter")
+    ] = None,
     threads: Threads = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -116,7 +151,7 @@ def verify(
     """Prove a backend: every op, layer, optimiser, memory, determinism, training. Exit code 1 on failure."""
     from .verify import verify as go
 
-    raise typer.Exit(go(backend, quick, pattern, json, quiet, threads))
+    raise typer.Exit(go(backend, quick, slow, pattern, json, quiet, threads))
 
 
 @app.command(short_help="Say what is installed and works here.")

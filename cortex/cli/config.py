@@ -115,7 +115,9 @@ def read_config(path: Path) -> Config:
         raise DescriptionError(str(path), problems)
     if isinstance(config.network, Mapping):  # one seed for weights and order, unless there are two
         config = config.over({"network": {"seed": config.seed, **config.network}})
-    moved: dict[str, Any] = {k: located(v, path.parent) for k in ("data", "test") if (v := getattr(config, k))}
+    moved: dict[str, Any] = {
+        k: located(v, path.parent) for k in ("data", "test") if (v := getattr(config, k))
+    }
     if config.data_dir:
         moved["data_dir"] = str((path.parent / config.data_dir).resolve())
     return config.over(moved)
@@ -150,7 +152,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:  # JSON, or bytes that are no UTF-8
         raise DescriptionError(str(path), [f"is not JSON: {error}"]) from None
     except RecursionError:
-        raise DescriptionError(str(path), ["is not JSON that can be read: nested too deep"]) from None
+        raise DescriptionError(
+            str(path), ["is not JSON that can be read: nested too deep"]
+        ) from None
     if not isinstance(data, dict):
         raise DescriptionError(str(path), [f"expected a JSON object, given {type(data).__name__}"])
     return data
@@ -194,7 +198,11 @@ def loss_of(config: Config) -> Any:
 def _weighted(entry: Any) -> Any:
     if not isinstance(entry, Mapping) or "type" in entry:
         return _loss(entry)
-    problems = [f"no key is named {k!r}{near(k, ('loss', 'weight'))}" for k in entry if k not in ("loss", "weight")]
+    problems = [
+        f"no key is named {k!r}{near(k, ('loss', 'weight'))}"
+        for k in entry
+        if k not in ("loss", "weight")
+    ]
     weight = entry.get("weight", 1.0)
     if not isinstance(weight, (int, float)) or isinstance(weight, bool):
         problems.append(f"weight: expected a number, given {weight!r}")
@@ -213,7 +221,9 @@ def _loss(data: Any) -> Any:
     names = {name.lower(): name for name in losses.LOSSES.types}
     key = data.replace("_", "").lower()
     if key not in names:
-        raise DescriptionError("loss", [f"no loss has the type {data!r}{near(data, losses.LOSSES.types)}"])
+        raise DescriptionError(
+            "loss", [f"no loss has the type {data!r}{near(data, losses.LOSSES.types)}"]
+        )
     return losses.from_data({"type": names[key]})
 
 

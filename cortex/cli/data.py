@@ -70,7 +70,9 @@ def fitting(
             )
         if given.dtype.kind not in "biuf" or (given.dtype.kind == "f" and not expected.is_float):
             wanted = "numbers" if expected.is_float else expected.dtype
-            problems.append(f"column {column!r}: the input {name!r} expects {wanted}, given {given.dtype}")
+            problems.append(
+                f"column {column!r}: the input {name!r} expects {wanted}, given {given.dtype}"
+            )
     remarks: list[str] = []
     if not problems:
         problems += _values(data, columns, remarks)
@@ -100,7 +102,13 @@ def _labels(network: Network, data: Dataset, columns: Columns, target: Any) -> l
         return []
     spec, column = network.specs[network.outputs[0]], columns.targets[0]
     given = data.columns.get(column)
-    if given is None or given.dtype.kind not in "iu" or given.shape or spec.rank != 1 or spec.shape[0] < 2:
+    if (
+        given is None
+        or given.dtype.kind not in "iu"
+        or given.shape
+        or spec.rank != 1
+        or spec.shape[0] < 2
+    ):
         return []
     labels = class_labels(data, column)
     wrong = np.flatnonzero(labels.astype(np.int64) >= spec.shape[0])

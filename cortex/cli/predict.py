@@ -39,7 +39,13 @@ class Answer:
 
 
 def predict(
-    run: Path, source: str, out: Path | None, batch_size: int, backend: str | None, as_json: bool, quiet: bool
+    run: Path,
+    source: str,
+    out: Path | None,
+    batch_size: int,
+    backend: str | None,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """Run `cortex predict` and return the exit code.
 
@@ -85,7 +91,9 @@ def _known(target: Any, data: Dataset) -> Any:
 def _names(inputs: Any) -> dict[str, str]:
     """Return new names for columns, leaving out those that keep theirs."""
     if len(set(inputs.values())) < len(inputs):
-        raise DescriptionError("predict", ["two inputs read one column; give each a column of its own"])
+        raise DescriptionError(
+            "predict", ["two inputs read one column; give each a column of its own"]
+        )
     return {column: name for name, column in inputs.items() if column != name}
 
 
@@ -96,7 +104,9 @@ def _place(out: Path | None, network: Network) -> Path:
     if path.suffix not in KINDS:
         problems.append(f"expected a name that ends in {', '.join(KINDS)}")
     elif several and path.suffix != ".npz":
-        problems.append(f"the network has {len(network.outputs)} outputs, which need a .npz, given {path.name}")
+        problems.append(
+            f"the network has {len(network.outputs)} outputs, which need a .npz, given {path.name}"
+        )
     if path.is_dir():
         problems.append("is a folder, expected a file")
     elif not path.parent.is_dir():
@@ -112,7 +122,7 @@ def _write(path: Path, answer: Answer) -> None:
             if path.suffix == ".npz":
                 np.savez(file, **answer.outputs)  # type: ignore[arg-type]
             elif path.suffix == ".npy":
-                np.save(file, answer.single, allow_pickle=False)
+                np.save(file, np.asarray(answer.single), allow_pickle=False)
             else:
                 file.write(_csv(np.asarray(answer.single)).encode())
     except OSError as error:
@@ -152,7 +162,11 @@ def _judged(answer: Answer, data: Dataset, targets: tuple[str, ...]) -> dict[str
 
 def _table(summary: dict[str, Any]) -> dict[str, str]:
     shapes = ", ".join(f"{n} {s}" for n, s in summary["shape"].items())
-    shown = {"predictions": f"{summary['predictions']:,}", "outputs": shapes, "file": summary["file"]}
+    shown = {
+        "predictions": f"{summary['predictions']:,}",
+        "outputs": shapes,
+        "file": summary["file"],
+    }
     shown["checkpoint"] = summary["checkpoint"]
     if "accuracy" in summary:
         shown["accuracy"] = show.percent(summary["accuracy"])

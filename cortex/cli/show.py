@@ -16,6 +16,7 @@ class EpochLines:
         self.epochs = epochs
 
     def __call__(self, record: Mapping[str, Any]) -> None:
+        """Write the line if the record completes an epoch."""
         if record["epoch_complete"]:
             print(epoch_line(record, self.epochs), file=sys.stderr, flush=True)
 

@@ -6,17 +6,26 @@ import json
 import sys
 import time
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cortex.compute.errors import DescriptionError
 
 from . import show
 from .errors import FAILED, say
-from .train import use_threads
+from .settings import use_threads
+
+if TYPE_CHECKING:
+    from cortex.compute.verify import Check, Result
 
 
 def verify(
-    backend: str, quick: bool, pattern: str | None, as_json: bool, quiet: bool, threads: int | None
+    backend: str,
+    quick: bool,
+    slow: bool,
+    pattern: str | None,
+    as_json: bool,
+    quiet: bool,
+    threads: int | None,
 ) -> int:
     """Run `cortex verify` and return the exit code: 1 if a check failed.
 
@@ -30,7 +39,7 @@ def verify(
     use_threads(threads)
     subject = get_backend(backend)
     try:
-        chosen = suite.select(_checks(suite), quick, pattern)
+        chosen = suite.select(_checks(slow), quick, pattern)
     except ValueError as error:
         raise DescriptionError("--filter", [str(error)]) from None
     began = time.perf_counter()
@@ -53,15 +62,13 @@ def verify(
     return FAILED if failed else 0
 
 
-def _checks(suite: Any) -> list[Any]:
-    """Return the checks of `cortex.compute` and those of layers, losses, optimisers and training."""
-    from importlib import import_module
+def _checks(slow: bool) -> list[Check]:
+    """Return the checks of `cortex.compute` and those of networks, the slow ones where asked for."""
+    from cortex import verify as networks
+    from cortex.compute import verify as suite
 
-    try:
-        networks = import_module("cortex.verify").checks()
-    except (ImportError, AttributeError):
-        networks = []
-    return [*suite.checks(), *networks]
+    found = [*suite.checks(), *networks.checks()]
+    return [check for check in found if slow or "slow" not in check.tags]
 
 
 class _Bar:
@@ -69,7 +76,13 @@ class _Bar:
 
     def __init__(self, total: int) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
 
         self._progress = Progress(
             BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"),
@@ -84,7 +97,7 @@ class _Bar:
     def __exit__(self, *_: Any) -> None:
         self._progress.stop()
 
-    def update(self, result: Any, number: int, total: int) -> None:
+    def update(self, result: Result, number: int, total: int) -> None:
         """Show that a check is done."""
         self._progress.update(self._task, completed=number, total=total, description=result.name)
         if result.status == "failed":

@@ -2,13 +2,17 @@
 
 Each is a function of a builder (a `Program`, or the `Build` of a layer) that records ops on values.
 Those that are elementwise, `bounds` and `non_negative`, also compute on NumPy arrays, with None as
-builder.
+builder. `Box` and `Ball` are projections of the plain vector of a descent
+(`descent.study(..., project=Box(0, 1))`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from cortex.build import Build
 from cortex.compute import math as m
@@ -100,3 +104,46 @@ def _shortened(value: Value, norm: Value, limit: float) -> Value:
 def _check(what: str, name: str, limit: Any) -> None:
     if not is_number(limit) or limit <= 0:
         raise DescriptionError(what, [f"{name}: expected a number > 0, given {limit!r}"])
+
+
+@dataclass(frozen=True)
+class Box:
+    """The projection of a vector [n] onto low <= x <= high; each a number, a vector [n], or None for open.
+
+    Raises:
+        DescriptionError: low is above high somewhere.
+    """
+
+    low: Any = None
+    high: Any = None
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, np.array(getattr(self, name), np.float64))
+        if self.low is not None and self.high is not None and (self.low > self.high).any():
+            problem = f"expected low <= high, given {self.low.tolist()} and {self.high.tolist()}"
+            raise DescriptionError("Box", [problem])
+
+    def __call__(self, params: np.ndarray) -> np.ndarray:
+        """Return the nearest vector in the box."""
+        return np.array(bounds(None, params, self.low, self.high))
+
+
+@dataclass(frozen=True)
+class Ball:
+    """The projection of a vector [n] onto |x| <= limit.
+
+    Raises:
+        DescriptionError: the limit is not a number > 0.
+    """
+
+    limit: float
+
+    def __post_init__(self) -> None:
+        _check("Ball", "limit", self.limit)
+
+    def __call__(self, params: np.ndarray) -> np.ndarray:
+        """Return the nearest vector in the ball."""
+        length = float(np.linalg.norm(params))
+        return params * (self.limit / length) if length > self.limit else np.array(params)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -24,11 +23,10 @@ from typing import Any, overload
 import numpy as np
 
 from cortex.compute.errors import CortexError, DescriptionError, near
-from cortex.records import Record
+from cortex.records import Record, from_json, to_json
 from cortex.stopping import Reason
 
 REASON = "reason"
-_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 class Log(Sequence[Record]):
@@ -173,16 +171,7 @@ def _way(path: Path, ways: Mapping[str, Callable[..., Any]]) -> Callable[..., An
 def _write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     with open(path, "w", encoding="utf-8") as file:
         for row in rows:
-            safe = {k: _safe(v.tolist() if isinstance(v, np.ndarray) else v) for k, v in row.items()}
-            file.write(json.dumps(safe, allow_nan=False) + "\n")
-
-
-def _safe(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_safe(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value
+            file.write(json.dumps({k: to_json(v) for k, v in row.items()}, allow_nan=False) + "\n")
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
@@ -190,19 +179,7 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
         rows = [json.loads(line) for line in file if line.strip()]
     if not all(isinstance(r, dict) for r in rows):
         raise ValueError("every line must be an object")
-    return [{k: _unsafe(v) for k, v in r.items()} for r in rows]
-
-
-def _unsafe(value: Any) -> Any:
-    if isinstance(value, list):
-        return np.array(_numbers(value))
-    return _NOT_FINITE.get(value, value) if isinstance(value, str) else value
-
-
-def _numbers(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_numbers(v) for v in value]
-    return _NOT_FINITE.get(value, value) if isinstance(value, str) else value
+    return [{k: from_json(v) for k, v in r.items()} for r in rows]
 
 
 # Arrays: per entry "values/<entry>" and, where not every record has it, "rows/<entry>"

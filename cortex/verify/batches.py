@@ -90,6 +90,7 @@ def two_hundred(backend: Backend) -> None:
     if np.array_equal(first, second):
         raise Mismatch("the second epoch has the order of the first")
     found = predict(network, data["x"], batch_size=10, backend=backend)
+    close("all at once", found, predict(network, data["x"], batch_size=200, backend=backend))
     alone = np.concatenate([predict(network, x[None], backend=backend) for x in data["x"][:7]])
     close("the first seven, alone", alone, found[:7])
 

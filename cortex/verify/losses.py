@@ -269,4 +269,27 @@ def _goldens() -> list[Check]:
     return found
 
 
-CHECKS = [*checks_of(ROWS), *_goldens()]
+def _large_logits(backend: Backend) -> None:
+    """Logits of +-1000 and +-60: the loss is their difference or 0, the gradient p - q, finite."""
+    for dtype in ("float32", "float64"):
+        if dtype not in backend.capabilities.dtypes:
+            continue
+        for size in (60.0, 1000.0):
+            x = np.array([[size, -size, 0, 0], [-size, size, 0, 0], [size] * 4])
+            row = Row(losses.SoftmaxCrossEntropy(), (CLASSES,))
+            got = _results(backend, row, dtype, x, np.zeros(3, np.int32), None)
+            close("loss", got["value"], (0 + 2 * size + np.log(4)) / 3)
+            wanted = np.array([[0, 0, 0, 0], [-1, 1, 0, 0], [-0.75, 0.25, 0.25, 0.25]]) / 3
+            within("gradient", got["gradient"], wanted, 1e-6)
+            row = Row(losses.BinaryCrossEntropyWithLogits(), (2,))
+            z, t = np.array([[size, -size]]), np.array([[1.0, 1.0]])
+            got = _results(backend, row, dtype, z, t, None)
+            close("binary loss", got["value"], size / 2)
+            within("binary gradient", got["gradient"], [[0, -0.5]], 1e-6)
+
+
+CHECKS = [
+    *checks_of(ROWS),
+    *_goldens(),
+    Check("loss/logits of a thousand", _large_logits),
+]

@@ -23,8 +23,9 @@
 // nothing reads afterwards what lies there. Whole vectors are computed, whatever the length: results do not depend on
 // where a range is cut.
 //
-// An operation costs about 5 ns a block and then runs at the speed of L1; measured against code that a compiler fused:
-// see benchmarks/elementwise.py.
+// A cheap operation takes 0.6 ns per vector of 64 bytes, which is what storing to L1 takes (AMD EPYC 9004); seven of them
+// on 32,000 floats ran at 35 GB/s against 120 for a compiled loop (benchmarks/elementwise.py). With an exponential or a
+// tanh in the expression the difference is small.
 #include <cstring>
 
 #include "registry.h"

@@ -99,6 +99,23 @@ def test_the_fastest_way_is_chosen(monkeypatch):
 
 
 @needs_native
+def test_a_training_step_waits_for_no_compiler(monkeypatch):
+    import cortex
+    from cortex import layers
+    from cortex.optimise.optimisers import Adam
+
+    monkeypatch.delenv("CORTEX_MAPS", raising=False)
+    rectified = [layers.Convolution(20, kernel=5), layers.MaxPooling(2), layers.Relu()]
+    dense = [layers.Linear(500), layers.Relu(), layers.Linear(10), layers.Softmax()]
+    network = cortex.Network([layers.Input((1, 28, 28)), *rectified, *dense])
+    step = cortex.training_step(network, optimiser=Adam(), batch_size=64, backend="cpu")
+    by_size = {s.label: s.provider for s in step.report.steps if s.op == "Map"}
+    assert set(by_size.values()) <= {"native", "native tape"}
+    large = ("relu1", "relu1/gradient", "relu2/gradient", "optimiser")
+    assert {by_size[label] for label in large} == {"native"}
+
+
+@needs_native
 def test_without_numba_tapes_run_everything(monkeypatch):
     from cortex.compute.cpu.providers import maps
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cortex import layers as L
 from cortex.build import Build
 from cortex.compute import math as m
 from cortex.compute.errors import DescriptionError
@@ -27,6 +28,9 @@ from cortex.gradient_check import (
     gradient_check,
 )
 from cortex.initialisers import Ones, Zeros
+from cortex.losses import CategoricalCrossEntropy, CentreLoss
+from cortex.losses.reduction import sum_of_examples
+from cortex.network import Network, node
 from cortex.protocols import Parameter
 
 POINT = np.array([1.0, -2.0, 3.0])
@@ -273,3 +277,110 @@ def test_the_public_name_is_the_function_whatever_is_imported_first(first: str) 
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "True"
+
+
+# Networks
+
+
+def small_network(**attributes: Any) -> Network:
+    return Network(
+        [
+            ("x", L.Input(4)),
+            node(L.Linear(5), "first", **attributes),
+            L.BatchNormalisation(),
+            L.Dropout(0.3),
+            ("features", L.Tanh()),
+            L.Linear(3),
+            ("classes", L.Softmax()),
+        ],
+        seed=3,
+    )
+
+
+def labelled(batch: int = 6) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(1)
+    return {"x": rng.standard_normal((batch, 4)), "label": rng.integers(0, 3, batch)}
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_network_by_its_outputs(training: bool) -> None:
+    network = small_network()
+    found = gradient_check(network, labelled()["x"], training=training)
+    trained = set(network.parameters) - set(network.statistics)
+    assert set(found) == {"x", *trained}
+    again = gradient_check(network, {"x": labelled()["x"]}, training=training)
+    assert again["x"].directions == found["x"].directions
+
+
+def test_a_network_by_its_loss() -> None:
+    """By default the loss of the output; l1 and l2 count, and so do the parameters of a loss."""
+    network = small_network(l1=0.1, l2=0.3)
+    plain = gradient_check(network, labelled(), target="label")
+    assert set(plain) == {"x", *set(network.parameters) - set(network.statistics)}
+    free = gradient_check(small_network(), labelled(), target="label")
+    first = "first.weights"
+    assert plain[first].directions[0].analytic != free[first].directions[0].analytic
+    loss = {"classes": CategoricalCrossEntropy(), "features": (CentreLoss(3), 0.5)}
+    target = {"classes": "label", "features": "label"}
+    assert gradient_check(network, labelled(), loss=loss, target=target)["x"].passed
+    weights = [0.0, 1, 2, 3, 1, 1]
+    weighted = gradient_check(network, labelled(), target="label", sample_weights=weights)
+    assert weighted["x"].directions != plain["x"].directions
+
+
+def test_a_network_with_a_layer_whose_gradient_is_wrong() -> None:
+    """The name of the parameter is in the message; what comes behind the layer is right."""
+    network = Network([("x", L.Input(4)), ("a", Layer(slope=2.0)), ("b", L.Linear(2))])  # type: ignore[arg-type]
+    with pytest.raises(GradientError) as error:
+        gradient_check(network, np.ones((3, 4)))
+    assert "Network with respect to a.w is wrong" in str(error.value)
+    assert "b.weights" not in str(error.value)
+    assert set(gradient_check(network, np.ones((3, 4)), wrt=["b.weights", "x"])) == {"b.weights", "x"}
+
+
+def test_a_network_with_inputs_that_are_no_floats_and_parameters_of_your_own() -> None:
+    network = Network([("word", L.Input(2, dtype="int32")), ("table", L.Embedding(5, 3)), ("out", L.Linear(2))])
+    words = np.array([[0, 4], [1, 1]])
+    table = np.arange(15.0).reshape(5, 3) / 10
+    found = gradient_check(network, words, parameters={"table.weights": table})
+    assert set(found) == {"table.weights", "out.weights", "out.bias"}
+    other = gradient_check(network, words)
+    assert other["out.weights"].directions != found["out.weights"].directions
+
+
+def test_a_parameter_of_a_loss_is_checked() -> None:
+    class Scaled:
+        """s (o - t)^2 with one trained number s."""
+
+        def parameters(self, output: Any, target: Any) -> dict[str, Parameter]:
+            return {"s": Parameter((1,), Ones())}
+
+        def terms(self, build: Any, output: Any, target: Any, *, s: Any) -> Any:
+            return sum_of_examples(build, s * (output - target) * (output - target)), None
+
+    network = Network([("x", L.Input(4)), ("y", L.Linear(2))])
+    columns = {"x": np.ones((3, 4)), "label": np.zeros((3, 2))}
+    found = gradient_check(network, columns, loss=Scaled(), parameters={"loss.y.s": [2.0]})
+    assert set(found) == {"x", "y.weights", "y.bias", "loss.y.s"}
+    with pytest.raises(DescriptionError, match=r"'loss.y.s': expected shape \(1,\), given \(2,\)"):
+        gradient_check(network, columns, loss=Scaled(), parameters={"loss.y.s": [2.0, 1.0]})
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "message"),
+    [
+        ((np.ones((2, 4)), np.ones(2)), {}, "the network reads x, given 2 arrays"),
+        (({"y": np.ones((2, 4))},), {}, "no column is named 'y'.*the column 'x' is missing"),
+        (({"x": np.ones((2, 5))},), {}, r"column 'x': expected \(2, 4\), given \(2, 5\)"),
+        ((np.ones((2, 4)),), {"wrt": ["frst.bias"]}, "wrt: nothing is named 'frst.bias'; did you mean 'first.bias'"),
+        (({"x": np.ones((2, 4))},), {"target": "label"}, "the column 'label' is missing"),
+        ((np.ones((2, 4)),), {"parameters": {"first.bias": np.ones(2)}}, r"first.bias: expected shape \(5,\)"),
+        ((np.ones((2, 4)),), {"loss": 3}, "expected a loss such as MeanSquaredError"),
+    ],
+)
+def test_messages_of_networks(columns: Any, options: Any, message: str) -> None:
+    import re
+
+    with pytest.raises(DescriptionError) as error:
+        gradient_check(small_network(), *columns, **options)
+    assert re.search(message, str(error.value).replace("\n", " ")), str(error.value)

@@ -20,7 +20,10 @@ def asked(**environment: str) -> dict[str, Any]:
     variables = {k: v for k, v in os.environ.items() if k not in info.VARIABLES}
     code = "import json; from cortex import info; print(json.dumps(info.collect()))"
     done = subprocess.run(
-        [sys.executable, "-P", "-c", code], env={**variables, **environment}, capture_output=True, text=True
+        [sys.executable, "-P", "-c", code],
+        env={**variables, **environment},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
@@ -33,7 +36,9 @@ def test_every_registered_backend_is_there_with_its_reason() -> None:
     for name in registry.names():
         state = registry.availability(name)
         assert (found[name]["works"], found[name]["reason"]) == (state.works, state.reason)
-    assert [b["name"] for b in found.values() if b["default"]] == [registry.get_backend("auto").name]
+    assert [b["name"] for b in found.values() if b["default"]] == [
+        registry.get_backend("auto").name
+    ]
 
 
 def test_a_backend_that_cannot_be_imported_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +85,15 @@ def test_nonsense_in_the_environment_is_said_not_raised() -> None:
     if not found["engine"]["native"]:
         pytest.skip("the native engine is not built")
     assert "CORTEX_ISA must be" in found["engine"]["name"]
-    assert found["threads"]["count"] is None and "CORTEX_NUM_THREADS must be" in found["threads"]["source"]
+    assert (
+        found["threads"]["count"] is None
+        and "CORTEX_NUM_THREADS must be" in found["threads"]["source"]
+    )
+
+
+def test_the_cache_is_where_the_environment_says() -> None:
+    found = asked(CORTEX_CACHE_DIR="elsewhere")
+    assert found["cache"] == "elsewhere" and "elsewhere" in info.text(found)
 
 
 def test_a_lower_instruction_set_is_reported() -> None:
@@ -108,7 +121,12 @@ def test_the_text_says_everything() -> None:
     found = info.collect()
     text = info.text(found)
     json.dumps(found)
-    for word in (found["engine"]["name"], found["blas"], found["machine"]["system"], found["threads"]["source"]):
+    for word in (
+        found["engine"]["name"],
+        found["blas"],
+        found["machine"]["system"],
+        found["threads"]["source"],
+    ):
         assert word in text
     for backend in found["backends"]:
         assert backend["reason"] in text

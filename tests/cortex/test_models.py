@@ -10,7 +10,12 @@ from cortex import models
 from cortex.compute.errors import CortexError, DescriptionError
 
 # published for the LeNet of Caffe: 431,080; the others by hand
-COUNTS = {"lenet": 431_080, "lenet_normalised": 431_220, "mlp": 101_770, "softmax_regression": 7_850}
+COUNTS = {
+    "lenet": 431_080,
+    "lenet_normalised": 431_220,
+    "mlp": 101_770,
+    "softmax_regression": 7_850,
+}
 
 
 def test_every_model_has_a_count() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 
 from cortex.compute import Program, get_backend
 from cortex.compute.cpu.native import native

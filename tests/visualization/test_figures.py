@@ -26,6 +26,7 @@ from cortex.visualization import (  # noqa: E402 - after the question whether ma
     worst_mistakes,
 )
 from cortex.visualization.curves import points, smoothed  # noqa: E402
+from cortex.visualization.filters import _colours, mosaic  # noqa: E402
 
 BATCHES = 20
 
@@ -39,7 +40,13 @@ def rows(epochs: int = 3) -> list[dict[str, Any]]:
             total += 1 / (1 + step)
             step += 1
             done = batch == BATCHES
-            row = {"epoch": epoch + done, "batch": batch, "batches": BATCHES, "step": step, "loss": total / batch}
+            row = {
+                "epoch": epoch + done,
+                "batch": batch,
+                "batches": BATCHES,
+                "step": step,
+                "loss": total / batch,
+            }
             row["epoch_complete"] = done
             if done:
                 row |= {"test_loss": 0.5 / (epoch + 1), "test_accuracy": 1 - 0.1 / (epoch + 1)}
@@ -94,7 +101,15 @@ def test_curves_show_loss_and_accuracy() -> None:
     loss, accuracy = figure.axes
     assert loss.get_yscale() == "log", "it spans more than a factor of 20"
     said = texts(figure)
-    for word in ("a run", "Loss", "Accuracy", "training", "test", "best 0.1667, epoch 3", "best 96.67 %, epoch 3"):
+    for word in (
+        "a run",
+        "Loss",
+        "Accuracy",
+        "training",
+        "test",
+        "best 0.1667, epoch 3",
+        "best 96.67 %, epoch 3",
+    ):
         assert word in said
     assert accuracy.get_ylim()[0] == pytest.approx(1 - 1.6 * 0.1)
 
@@ -113,8 +128,12 @@ def test_curves_of_a_log_file_are_those_of_its_rows(tmp_path: Path, suffix: str)
     for row in rows():
         log(row)
     log.close()
-    lines = [[line.get_xydata().tolist() for line in a.lines] for a in training_curves(log.path).axes]
-    expected = [[line.get_xydata().tolist() for line in a.lines] for a in training_curves(rows()).axes]
+    lines = [
+        [line.get_xydata().tolist() for line in a.lines] for a in training_curves(log.path).axes
+    ]
+    expected = [
+        [line.get_xydata().tolist() for line in a.lines] for a in training_curves(rows()).axes
+    ]
     assert str(lines) == str(expected)
 
 
@@ -175,39 +194,69 @@ def test_confusion_says_what_is_wrong(matrix: Any, names: Any, message: str) -> 
 # filters
 
 
-@pytest.mark.parametrize("shape", [(20, 1, 5, 5), (7, 3, 3, 9), (4, 5, 3, 3), (1, 8, 2), (1, 1, 1, 1)])
+@pytest.mark.parametrize(
+    "shape", [(20, 1, 5, 5), (7, 3, 3, 9), (4, 5, 3, 3), (1, 8, 2), (1, 1, 1, 1)]
+)
 @pytest.mark.parametrize("scale", ["common", "each"])
 def test_each_kernel_is_a_picture(shape: tuple[int, ...], scale: str) -> None:
     kernels = np.random.default_rng(0).normal(size=shape)
     figure = filter_grid(kernels, scale=scale, title="kernels")
     drawn(figure)
+    height, width = figure.axes[0].images[0].get_array().shape[:2]
     pictures = shape[0] if len(shape) == 3 or shape[1] in (1, 3) else shape[0] * shape[1]
-    assert sum(len(a.images) for a in figure.axes) == pictures
+    cell = [n * max(1, round(60 / max(shape[-2:]))) + 8 for n in shape[-2:]]
+    assert height % cell[0] == 0 and width % cell[1] == 0
+    rows, columns = height // cell[0], width // cell[1]
+    assert rows * columns >= pictures > (rows - 1) * columns
 
 
-def test_zero_is_white_and_the_scale_is_common() -> None:
-    kernels = np.array([[[[0.0, 1.0]]], [[[0.0, 4.0]]]])
-    for scale, reach in (("common", [4.0, 4.0]), ("each", [1.0, 4.0])):
-        images = [a.images[0] for a in filter_grid(kernels, scale=scale).axes]
-        assert [i.norm.vmax for i in images] == reach and [i.norm.vmin for i in images] == [-r for r in reach]
+def test_each_picture_stands_in_its_place() -> None:
+    pictures = np.random.default_rng(0).random((5, 30, 60, 3))
+    whole = mosaic(pictures, 2)
+    assert whole.shape == (3 * 38, 2 * 68, 3)
+    for number, picture in enumerate(pictures):
+        y, x = number // 2 * 38 + 4, number % 2 * 68 + 4
+        np.testing.assert_array_equal(whole[y : y + 30, x : x + 60], picture)
+    assert (whole[2 * 38 :, 68:] == 1).all(), "no kernel, no frame"
+
+
+def test_negative_is_blue_zero_is_white_positive_is_red() -> None:
+    kernels = np.array([[[[-1.0, 0.0, 1.0]]], [[[-4.0, 0.0, 4.0]]]])
+    for scale in ("common", "each"):
+        colours = _colours(kernels, scale)[:, 0]
+        assert (colours[:, 0, 2] > colours[:, 0, 0]).all() and (
+            colours[:, 2, 0] > colours[:, 2, 2]
+        ).all()
+        assert (colours[:, 1] > 0.95).all()
+    one, other = _colours(kernels, "common")[:, 0, 2]
+    assert one.sum() > other.sum() + 0.5, "on a common scale the weaker kernel is paler"
+    one, other = _colours(kernels, "each")[:, 0, 2]
+    np.testing.assert_array_equal(one, other)
 
 
 def test_the_first_convolution_of_a_network() -> None:
-    figure = network_filters(lenet())
-    assert sum(len(a.images) for a in figure.axes) == 20
+    figure = network_filters(lenet(), columns=10)
+    drawn(figure)
     assert "Kernels of convolution1" in texts(figure)
-    np.testing.assert_array_equal(
-        figure.axes[3].images[0].get_array(), lenet().parameters["convolution1.weights"][3, 0]
-    )
-    assert drawn(network_filters(lenet(), "convolution2", title="")) is not None
+    kernels = lenet().parameters["convolution1.weights"].astype(float)
+    expected = mosaic(_colours(kernels, "common"), 10)
+    np.testing.assert_allclose(figure.axes[0].images[0].get_array(), expected)
+    drawn(network_filters(lenet(), "convolution2", title=""))
 
 
 def test_filters_say_what_is_wrong() -> None:
-    with pytest.raises(DescriptionError, match=r"given \[3\](.|\n)*scale: expected 'common' or 'each'"):
+    with pytest.raises(
+        DescriptionError, match=r"given \[3\](.|\n)*scale: expected 'common' or 'each'"
+    ):
         filter_grid(np.zeros(3), scale="all")
-    with pytest.raises(DescriptionError, match="expected finite numbers(.|\n)*columns: expected at least 1"):
+    with pytest.raises(
+        DescriptionError, match="expected finite numbers(.|\n)*columns: expected at least 1"
+    ):
         filter_grid(np.full((1, 2, 2), np.nan), columns=0)
-    with pytest.raises(DescriptionError, match=r"a node with kernels .* \(convolution1, convolution2\), given 'hidden'"):
+    with pytest.raises(
+        DescriptionError,
+        match=r"a node with kernels .* \(convolution1, convolution2\), given 'hidden'",
+    ):
         network_filters(lenet(), "hidden")
     with pytest.raises(DescriptionError, match=r"\(none\), given None"):
         network_filters(mlp())
@@ -245,7 +294,12 @@ def test_a_perfect_network_has_nothing_to_show() -> None:
 def test_mistakes_say_what_is_wrong_all_at_once() -> None:
     with pytest.raises(DescriptionError) as caught:
         worst_mistakes(np.zeros((2, 5)), np.zeros(3), np.zeros(4))
-    for word in ("images: expected", "labels: expected integers", "probabilities: expected", "given 2, 3 and 4"):
+    for word in (
+        "images: expected",
+        "labels: expected integers",
+        "probabilities: expected",
+        "given 2, 3 and 4",
+    ):
         assert word in str(caught.value)
     with pytest.raises(DescriptionError, match="labels: expected 0 .. 1, given 0 .. 2"):
         worst_mistakes(np.zeros((2, 3, 3)), np.array([0, 2]), np.eye(2))

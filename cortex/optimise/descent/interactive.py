@@ -30,9 +30,9 @@ def interactive(
 
     | typed | what happens |
     |---|---|
-    | a number | a step of that rate times the gradient, downhill (negative: uphill); refused where the value rises |
+    | a number | a step of that rate times the gradient, downhill (negative: uphill); refused unless the value falls |
     | nothing | the last entry again |
-    | `force`, `force 0.5` | the step (of the last rate, or this one) whether the value rises or not |
+    | `force`, `force 0.5` | the step (of the last rate, or this one) whatever the value does |
     | `back`, `back 3` | undo so many entries, refused ones included |
     | anything else, or the end of the input | stop |
 
@@ -65,13 +65,13 @@ def interactive(
         if rate is None:
             break
         there = _moved(here, rate, normalise)
-        if word == "force" or there.value() <= here.value():
+        if word == "force" or there.value() < here.value():
             history.append((typed, here, there))
             here = there
             write(_line(here))
         else:
             history.append((typed, here, here))
-            write(f"refused: f would rise to {there.value():.6g}")
+            write(f"refused: f would be {there.value():.6g}")
     steps = sum(before is not after for _, before, after in history)
     return Result(here.params, reason, _record(here, steps, counted))
 

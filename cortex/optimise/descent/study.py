@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cortex import stopping
+from cortex.observers import Observer
 from cortex.optimise.functions import Vector
 from cortex.optimise.logs import Log
 from cortex.records import Record
@@ -54,6 +55,7 @@ def study(
     initial: Any,
     terminate: Any,
     *,
+    observers: Sequence[Observer] = (),
     project: Projection | None = None,
     seed: int = 0,
 ) -> Result:
@@ -65,13 +67,15 @@ def study(
         initial: the first parameters [n].
         terminate: what is asked before every step, the first included: `term(...)`, a rule of
             `cortex.stopping`, a function of the record (see `steps`), or a list of these.
+        observers: functions called with every record, such as those of `cortex.observers`; those that
+            have a method `close` are closed at the end, however it comes.
         project: a constraint, such as `constraints.Box(0, 1)`.
         seed: of functions that are drawn anew per step.
 
     Raises:
         DescriptionError: an argument is not what it should be.
     """
-    return _run(function, optimiser, initial, terminate, project, seed)
+    return _run(function, optimiser, initial, terminate, observers, project, seed)
 
 
 def do_study(
@@ -84,9 +88,8 @@ def do_study(
 def log(function: Any, optimiser: Any, initial: Any, terminate: Any, **options: Any) -> Log:
     """Study and return every record, with everything in it computed; options as for `study`."""
     kept: list[Mapping[str, Any]] = []
-    result = _run(
-        function, optimiser, initial, terminate, see=lambda r: kept.append(realised(r)), **options
-    )
+    watching = (lambda r: kept.append(realised(r)), *options.pop("observers", ()))
+    result = _run(function, optimiser, initial, terminate, watching, **options)
     return Log(kept, reason=result.reason)
 
 
@@ -95,9 +98,9 @@ def _run(
     optimiser: Any,
     initial: Any,
     terminate: Any,
+    observers: Sequence[Observer] = (),
     project: Projection | None = None,
     seed: int = 0,
-    see: Callable[[Record], Any] | None = None,
 ) -> Result:
     rule = stopping.begin(terminate)
     running = steps(function, optimiser, initial, project=project, seed=seed)
@@ -105,8 +108,8 @@ def _run(
     reason: Reason | None = None
     try:
         while True:
-            if see is not None:
-                see(record)
+            for observe in observers:
+                observe(record)
             reason = rule(record)
             if reason is not None:
                 break
@@ -117,4 +120,7 @@ def _run(
             record = following
     except KeyboardInterrupt:
         reason = Reason.INTERRUPTED
+    finally:
+        for observe in observers:
+            getattr(observe, "close", lambda: None)()
     return Result(record["params"], reason, record)

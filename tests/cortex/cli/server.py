@@ -26,7 +26,20 @@ if find_spec("matplotlib"):
 
     training_curves([{"epoch": 1, "loss": 1.0}]).savefig(io.BytesIO())  # finds its fonts
 
-LOADED = (np, cortex, datasets, losses, models, optimise, stopping, training, predict, show, train, verify)
+LOADED = (
+    np,
+    cortex,
+    datasets,
+    losses,
+    models,
+    optimise,
+    stopping,
+    training,
+    predict,
+    show,
+    train,
+    verify,
+)
 
 
 def child(request: dict[str, Any]) -> None:

@@ -49,7 +49,14 @@ def test_the_accuracy_is_that_of_the_checkpoint(run: Path, folder: Path) -> None
 def test_the_run_says_one_line_per_epoch_and_a_table(run: Path) -> None:
     text = (run.parent / "said.txt").read_text()
     assert "epoch 1/2  loss" in text and "epoch 2/2  loss" in text
-    for row in ("epochs", "test accuracy", "samples per second", "engine", "parameters", "peak memory"):
+    for row in (
+        "epochs",
+        "test accuracy",
+        "samples per second",
+        "engine",
+        "parameters",
+        "peak memory",
+    ):
         assert row in text
 
 
@@ -111,8 +118,12 @@ def test_predict_gives_one_row_per_input(cli: Any, run: Path, folder: Path, tmp_
     np.testing.assert_array_equal(values, answers)
 
 
-def test_predict_needs_no_labels_and_no_name(cli: Any, run: Path, folder: Path, tmp_path: Path) -> None:
-    done = cli(folder, "predict", "run/checkpoint", "other_name.npz", "--out", str(tmp_path / "p.npy"))
+def test_predict_needs_no_labels_and_no_name(
+    cli: Any, run: Path, folder: Path, tmp_path: Path
+) -> None:
+    done = cli(
+        folder, "predict", "run/checkpoint", "other_name.npz", "--out", str(tmp_path / "p.npy")
+    )
     assert done.returncode == 0, done.stderr
     assert np.load(tmp_path / "p.npy").shape == (40, 3)
     assert "accuracy" not in done.stdout
@@ -120,21 +131,50 @@ def test_predict_needs_no_labels_and_no_name(cli: Any, run: Path, folder: Path, 
 
 def test_missing_targets_are_remarked(cli: Any, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "r"
-    done = cli(folder, "train", "regression.json", "--data", "holes.npz", "--out", str(out), "--json")
+    done = cli(
+        folder, "train", "regression.json", "--data", "holes.npz", "--out", str(out), "--json"
+    )
     assert done.returncode == 0, done.stderr
-    assert "column 'y': 3 NaN, 0 infinite, first in row 0: counted as missing targets" in done.stderr
+    assert (
+        "column 'y': 3 NaN, 0 infinite, first in row 0: counted as missing targets" in done.stderr
+    )
     found = cli.last_json(done.stdout)
     assert found["test_accuracy"] is None and found["loss"] > 0
-    found = cli.last_json(cli(folder, "predict", str(out), "target.npz", "--json", "--out", str(tmp_path / "p.npy")).stdout)
+    found = cli.last_json(
+        cli(
+            folder, "predict", str(out), "target.npz", "--json", "--out", str(tmp_path / "p.npy")
+        ).stdout
+    )
     assert found["mean_squared_error"] > 0 and found["shape"] == {"linear1": [40, 1]}
 
 
 def test_a_missed_target_is_exit_code_1(cli: Any, folder: Path, tmp_path: Path) -> None:
     out = str(tmp_path / "r")
-    done = cli(folder, "train", "good.json", "--out", out, "--epochs", "1", "--target-accuracy", "1", "--quiet")
+    done = cli(
+        folder,
+        "train",
+        "good.json",
+        "--out",
+        out,
+        "--epochs",
+        "1",
+        "--target-accuracy",
+        "1",
+        "--quiet",
+    )
     assert done.returncode == 1
     assert "the target of 100.00 % was missed" in done.stderr
-    done = cli(folder, "train", "good.json", "--out", out, "--overwrite", "--target-accuracy", "0.01", "--json")
+    done = cli(
+        folder,
+        "train",
+        "good.json",
+        "--out",
+        out,
+        "--overwrite",
+        "--target-accuracy",
+        "0.01",
+        "--json",
+    )
     assert done.returncode == 0
     assert cli.last_json(done.stdout)["epochs"] == 1, "it stops when the target is reached"
 
@@ -147,7 +187,9 @@ def test_a_loss_that_is_not_finite_is_exit_code_1(cli: Any, folder: Path, tmp_pa
     assert done.returncode == 1
     assert "the loss is no longer finite; try a smaller --step-size" in done.stderr
     saved = cortex.load_checkpoint(tmp_path / "r" / "checkpoint").network
-    assert all(np.isfinite(a).all() for a in saved.parameters.values()), "the last sound epoch is kept"
+    assert all(np.isfinite(a).all() for a in saved.parameters.values()), (
+        "the last sound epoch is kept"
+    )
 
 
 def test_mnist_trains(cli: Any, tmp_path: Path) -> None:
@@ -157,7 +199,10 @@ def test_mnist_trains(cli: Any, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = cli.last_json(done.stdout)
-    assert found["test_accuracy"] > 0.75 and found["training_examples"] == found["test_examples"] == 1000
+    assert (
+        found["test_accuracy"] > 0.75
+        and found["training_examples"] == found["test_examples"] == 1000
+    )
     assert found["optimiser"] == "RmsProp" and found["batch_size"] == 32 and found["threads"] == 1
     assert (tmp_path / found["run"]).parent.name == "runs", "the default place"
 
@@ -185,7 +230,9 @@ registry.BUILT_IN["wrong"] = "__main__:Wrong"
 from cortex.cli.app import app
 app(["verify", "--backend", "wrong", "--quick", "--filter", "golden"])
 """
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 1, done.stderr
     assert "failed" in done.stdout and "why" in done.stdout
 

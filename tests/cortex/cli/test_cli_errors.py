@@ -9,17 +9,25 @@ from typing import Any
 
 import pytest
 
-
 # what is given (with environment variables in front), and what the message must say
 BAD: list[tuple[str, str]] = [
     ("train", "expected what to train: `mnist`, or a config FILE.json"),
     ("train mnst", "unknown network or data set 'mnst'.*Did you mean 'mnist'"),
     ("train iris --out out", "'iris'.*Only mnist comes with models"),
-    ("train mnist --out out --data good.npz", "--data belongs to a config; for mnist see --data-dir"),
+    (
+        "train mnist --out out --data good.npz",
+        "--data belongs to a config; for mnist see --data-dir",
+    ),
     ("train mnist --out out --model lent", "no model is named 'lent'; did you mean 'lenet'?"),
-    ("train mnist --out out --optimiser adm", "no optimiser has the type 'adm'; did you mean 'adam'?"),
+    (
+        "train mnist --out out --optimiser adm",
+        "no optimiser has the type 'adm'; did you mean 'adam'?",
+    ),
     ("train mnist --out out --step-size -1", r"step_size: expected a number >= 0.* given -1.0"),
-    ("train mnist --out out --optimiser adadelta --step-size 1e400", "step_size: expected a number"),
+    (
+        "train mnist --out out --optimiser adadelta --step-size 1e400",
+        "step_size: expected a number",
+    ),
     ("train mnist --out out --backend cud", "no backend is named 'cud'; did you mean 'cpu'?"),
     ("train mnist --out out --data-dir nowhere", "nowhere.*no such file.*SHA-256"),
     ("train mnist --out out --epoch 3", "No such option: --epoch .*--epochs"),
@@ -46,21 +54,54 @@ BAD: list[tuple[str, str]] = [
     ),
     ("train network.json --out out --data missing.npz", "missing.npz: no such file"),
     ("train network.json --out out --data torn.npz", "torn.npz: not an .npz file"),
-    ("train network.json --out out --data unknown.parquet", "unknown kind of file; known: .npz, .csv"),
-    ("train network.json --out out --data nan.npz", "'features': 1 NaN, 1 infinite, first in row 17"),
-    ("train network.json --out out --data narrow.npz", r"'features' expects \[4\] per example, given \[3\]"),
+    (
+        "train network.json --out out --data unknown.parquet",
+        "unknown kind of file; known: .npz, .csv",
+    ),
+    (
+        "train network.json --out out --data nan.npz",
+        "'features': 1 NaN, 1 infinite, first in row 17",
+    ),
+    (
+        "train network.json --out out --data narrow.npz",
+        r"'features' expects \[4\] per example, given \[3\]",
+    ),
     ("train network.json --out out --data text.npz", "'features' expects numbers, given <U"),
     ("train network.json --out out --data empty.npz", "no rows in it; expected at least one"),
     ("train network.json --out out --data from_one.npz", r"3 classes, 0 .. 2, given 3 in row \d+"),
-    ("train network.json --out out --data unlabelled.npz", "no target: .*label, target, y.*columns are features"),
-    ("train network.json --out out --data two_columns.npz", "input 'features' has no column.*columns are one, two"),
-    ("train network.json --out out --data good.npz --test narrow.npz", r"narrow.npz: .*expects \[4\]"),
-    ("train network.json --out out --data good.npz --target-accuracy 1", "--target-accuracy needs test data"),
-    ("train regression.json --out out --data endless.npz", "'y': 0 NaN, 1 infinite, first in row 8; a missing"),
-    ("train good.json --out not_a_run", "not_a_run: the folder is not empty and holds no run .thesis.txt"),
+    (
+        "train network.json --out out --data unlabelled.npz",
+        "no target: .*label, target, y.*columns are features",
+    ),
+    (
+        "train network.json --out out --data two_columns.npz",
+        "input 'features' has no column.*columns are one, two",
+    ),
+    (
+        "train network.json --out out --data good.npz --test narrow.npz",
+        r"narrow.npz: .*expects \[4\]",
+    ),
+    (
+        "train network.json --out out --data good.npz --target-accuracy 1",
+        "--target-accuracy needs test data",
+    ),
+    (
+        "train regression.json --out out --data endless.npz",
+        "'y': 0 NaN, 1 infinite, first in row 8; a missing",
+    ),
+    (
+        "train good.json --out not_a_run",
+        "not_a_run: the folder is not empty and holds no run .thesis.txt",
+    ),
     ("train good.json --out file", "file: expected a folder for the run, there is a file"),
-    ("train good.json --out file/deeper", "file/deeper: the folder cannot be written: Not a directory"),
-    ("train good.json --out run", "there is a run in it already; go on with --resume run, replace it with"),
+    (
+        "train good.json --out file/deeper",
+        "file/deeper: the folder cannot be written: Not a directory",
+    ),
+    (
+        "train good.json --out run",
+        "there is a run in it already; go on with --resume run, replace it with",
+    ),
     ("train --resume nowhere", "--resume nowhere: the folder does not exist"),
     ("train --resume not_a_run", "is no run: there is no config.json in it"),
     ("train --resume run", "2 of 2 epochs are done; give --epochs, more than 2"),
@@ -77,7 +118,10 @@ BAD: list[tuple[str, str]] = [
     ("predict run good.npz --out nowhere/p.npy", "there is no folder nowhere; make it first"),
     ("predict run good.npz --out not_a_run/../not_a_run.npy/p.npy", "there is no folder"),
     ("verify --backend numpi", "no backend is named 'numpi'; did you mean 'numpy'?"),
-    ("verify --backend numpy --filter memry", "no check's name contains 'memry'; did you mean 'memory'?"),
+    (
+        "verify --backend numpy --filter memry",
+        "no check's name contains 'memry'; did you mean 'memory'?",
+    ),
 ]
 
 
@@ -116,7 +160,9 @@ def test_a_damaged_checkpoint_is_named(cli: Any, run: Path, folder: Path, tmp_pa
     shutil.copytree(folder / "run", tmp_path / "run")
     weights = next((tmp_path / "run" / "best").glob("weights-*"))
     weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
-    done = cli(folder, "predict", str(tmp_path / "run"), "good.npz", "--out", str(tmp_path / "p.npy"))
+    done = cli(
+        folder, "predict", str(tmp_path / "run"), "good.npz", "--out", str(tmp_path / "p.npy")
+    )
     assert done.returncode == 2
     assert weights.name in done.stderr and "damaged" in done.stderr
     assert not (tmp_path / "p.npy").exists()

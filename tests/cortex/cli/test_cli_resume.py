@@ -26,7 +26,9 @@ SETTINGS = ("--model", "mlp", "--limit", "1500", "--epochs", "8", "--seed", "3",
 def interrupt(cli: Any, folder: Path, out: str, rows: int) -> subprocess.CompletedProcess[str]:
     """Train, and press Ctrl-C once the log has so many rows."""
     arguments = cli.command("train", "mnist", *SETTINGS, "--out", out)
-    process = subprocess.Popen(arguments, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        arguments, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     log, limit = folder / out / "log.jsonl", time.monotonic() + 60
     while not (log.is_file() and log.read_bytes().count(b"\n") >= rows):
         assert process.poll() is None and time.monotonic() < limit, process.communicate()
@@ -44,7 +46,9 @@ def state(run: Path) -> dict[str, np.ndarray]:
     return dict(cortex.load_checkpoint(run / "checkpoint").state)
 
 
-def test_an_interrupted_run_that_goes_on_equals_an_uninterrupted_one(cli: Any, tmp_path: Path) -> None:
+def test_an_interrupted_run_that_goes_on_equals_an_uninterrupted_one(
+    cli: Any, tmp_path: Path
+) -> None:
     assert cli(tmp_path, "train", "mnist", *SETTINGS, "--out", "whole").returncode == 0
     stopped = interrupt(cli, tmp_path, "stopped", 40)
     assert stopped.returncode == 130, stopped.stderr
@@ -68,7 +72,10 @@ def test_an_interrupted_run_that_goes_on_equals_an_uninterrupted_one(cli: Any, t
 def test_a_finished_run_goes_on_for_more_epochs(cli: Any, tmp_path: Path) -> None:
     common = ("--model", "softmax_regression", "--limit", "300", "--quiet")
     for out, epochs in (("long", "3"), ("short", "1")):
-        assert cli(tmp_path, "train", "mnist", *common, "--epochs", epochs, "--out", out).returncode == 0
+        assert (
+            cli(tmp_path, "train", "mnist", *common, "--epochs", epochs, "--out", out).returncode
+            == 0
+        )
     assert cli(tmp_path, "train", "--resume", "short", "--epochs", "3", "--quiet").returncode == 0
     for name, array in weights(tmp_path / "long").items():
         np.testing.assert_array_equal(weights(tmp_path / "short")[name], array)
@@ -129,5 +136,11 @@ def test_overwriting_removes_the_old_run_and_nothing_else(tmp_path: Path) -> Non
         (tmp_path / name).write_text("old")
     with pytest.raises(DescriptionError, match="there is a run in it already"):
         RunFolder(tmp_path)
-    with RunFolder(tmp_path, overwrite=True):
-        assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+    with pytest.raises(RuntimeError), RunFolder(tmp_path, overwrite=True) as folder:
+        folder.write_json("config.json", {"new": True})
+        raise RuntimeError
+    assert (tmp_path / "config.json").read_text() == "old", "a run that fails replaces nothing"
+    assert (tmp_path / "best" / "checkpoint.json").read_text() == "old"
+    with RunFolder(tmp_path, overwrite=True) as folder:
+        folder.write_json("config.json", {"new": True})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "notes.txt"]

@@ -31,7 +31,9 @@ def test_a_network_alone_is_a_config(tmp_path: Path) -> None:
 def test_a_config_survives_its_own_data(tmp_path: Path) -> None:
     data = {"network": {"nodes": NODES}, "data": "iris", "epochs": 3, "loss": "huber", "seed": 8}
     config = read_config(written(tmp_path, data))
-    assert read_config(written(tmp_path, {"name": "x", "cortex": "9", **config.to_data()})) == config
+    assert (
+        read_config(written(tmp_path, {"name": "x", "cortex": "9", **config.to_data()})) == config
+    )
     assert set(Config(network="lenet").to_data()) <= set(FIELDS)
 
 
@@ -61,7 +63,11 @@ def test_a_loss_by_its_name(name: str) -> None:
 
 
 def test_losses_of_several_outputs() -> None:
-    data = {"a": "huber", "b": {"loss": {"type": "Huber", "delta": 2.0}, "weight": 0.5}, "c": {"type": "MeanSquaredError"}}
+    data = {
+        "a": "huber",
+        "b": {"loss": {"type": "Huber", "delta": 2.0}, "weight": 0.5},
+        "c": {"type": "MeanSquaredError"},
+    }
     found = loss_of(Config(network="mlp", loss=data))
     assert found == {"a": Huber(), "b": (Huber(2.0), 0.5), "c": MeanSquaredError()}
     assert loss_of(Config(network="mlp")) is None
