@@ -6,7 +6,7 @@ with these and the ordinary operators runs everywhere and is differentiated symb
 
 | function | meaning |
 |---|---|
-| `exp log sqrt tanh sin cos expm1 log1p erf logistic floor absolute sign power` | as in NumPy; `logistic` is 1/(1+e^-x) |
+| `exp log sqrt tanh sin cos expm1 log1p erf logistic floor absolute sign power` | as in NumPy; `logistic` 1/(1+e^-x) |
 | `maximum minimum where clip square` | as in NumPy |
 | `equal not_equal logical_and logical_or logical_not isnan` | truth values |
 """

@@ -90,7 +90,9 @@ def _table() -> dict[str, Scalar]:
             20,
         ),
         "abs": Scalar(np.abs, (lambda a: m.sign(a),), "abs({})", "abs({})"),
-        "sign": Scalar(np.sign, (_zero,), "(one if {0} > 0 else -one if {0} < 0 else {0} - {0})", "sign({})", 2),
+        "sign": Scalar(
+            np.sign, (_zero,), "(one if {0} > 0 else -one if {0} < 0 else {0} - {0})", "sign({})", 2
+        ),
         "floor": Scalar(np.floor, (_zero,), "np.floor({})", "floor({})", 2),
         "maximum": Scalar(
             np.maximum,

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 if importlib.util.find_spec("cortex") is None:  # a checkout that was never installed
@@ -23,3 +24,12 @@ if importlib.util.find_spec("cortex.compute.verify.plugin"):
 # Properties are checked on the same examples every time.
 settings.register_profile("cortex", derandomize=True, deadline=None, database=None)
 settings.load_profile("cortex")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory):
+    """What Numba compiles in tests is not kept in the user's folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "CORTEX_CACHE_DIR" not in os.environ:
+            patch.setenv("CORTEX_CACHE_DIR", str(tmp_path_factory.mktemp("maps")))
+        yield

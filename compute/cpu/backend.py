@@ -98,7 +98,8 @@ class CpuExecutable:
             "state": total(program.state.values()),
             "constants": total(program.constants),
             "activations": arena,
-            "scratch": get_num_threads() * max((i.scratch for i in self._low.instructions), default=0),
+            "scratch": get_num_threads()
+            * max((i.scratch for i in self._low.instructions), default=0),
         }
         return PlanReport("cpu", sizes, tuple(self._low.reports), unplanned)
 
@@ -124,7 +125,12 @@ def _bound(instruction: Instruction) -> Callable[[], None]:
     inputs = [array_at(o) for o in instruction.inputs]
     outputs = [array_at(o) for o in instruction.outputs]
     function: Any = instruction.target
-    return lambda: function(inputs, outputs)
+
+    def call() -> None:
+        with np.errstate(all="ignore"):  # as in native code: overflow is infinity, not a warning
+            function(inputs, outputs)
+
+    return call
 
 
 class CpuBackend:

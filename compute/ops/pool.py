@@ -98,7 +98,8 @@ def _check(operation: str, kind: str, window: Window, x: Spec) -> None:
         raise ShapeError(f"{operation}: unknown kind {kind!r}; known: average, max")
     if x.rank != window.rank + 2 or not x.is_float:
         raise ShapeError(
-            f"{operation}: expected floats of rank {window.rank + 2} (batch, channels, {window.rank} spatial), given {x}"
+            f"{operation}: expected floats of rank {window.rank + 2} (batch, channels, {window.rank} spatial), "
+            f"given {x}"
         )
     if any(d != 1 for d in window.dilation):
         raise ShapeError(

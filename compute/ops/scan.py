@@ -73,7 +73,9 @@ class Scan(Op):
             carries = list(out[:n])
             for row, value in zip(rows, (*out[n:], *before), strict=True):
                 row.append(reshape_to(build, value, (1, *value.shape)))
-        stacked = [build.apply(Concatenate(0), *(row[::-1] if self.reverse else row)) for row in rows]
+        stacked = [
+            build.apply(Concatenate(0), *(row[::-1] if self.reverse else row)) for row in rows
+        ]
         return (*carries, *stacked)
 
     def gradient(

@@ -1,8 +1,8 @@
 """The pytest plugin: `--backend=numpy,cpu` and the fixture `cortex_backend`.
 
 An installed cortex announces it to pytest itself, in other projects too: hence the long name of the fixture. A test
-that takes it runs once on each backend named by the option, or on every backend that works here. Third parties name a registered
-backend (`--backend=mine`) or a class that is not registered (`--backend=package.module:Class`).
+that takes it runs once on each backend named by the option, or on every backend that works here. Third parties name a
+registered backend (`--backend=mine`) or a class that is not registered (`--backend=package.module:Class`).
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def normaliser(backend: Backend) -> None:
     within("deviation", found.std(0), np.ones(4), 0.2)
 
 
-def credit(count: int = 10_000, seed: int = 8) -> Arrays:
+def credit(count: int = 5_000, seed: int = 8) -> Arrays:
     """Return a stand-in for the data set Default of ISLR, which is not ours to ship.
 
     Balances and incomes have its means and deviations, and default is drawn from the logistic model
@@ -146,7 +146,7 @@ def credit_default(backend: Backend) -> None:
     ).with_parameters({"unit.weights": [[-0.2, 0.2]]})
     result = fitted(
         backend, network, data[: 9 * len(data) // 10], epochs=10, batch_size=50,
-        optimiser=Adam(0.01), loss=BinaryCrossEntropy(),
+        optimiser=Adam(0.02), loss=BinaryCrossEntropy(),
     )  # fmt: skip
     much, little = predict(result.network, [[5000.0, 10.0], [5.0, 100_000.0]], backend=backend)
     if not (much[0] > 0.96 and little[0] < 0.02):

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from cortex.compute.cpu.native import native
-
-
-@pytest.fixture(autouse=True, scope="session")
-def own_cache(tmp_path_factory):
-    """What Numba compiles here is not kept in the user's folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        if "CORTEX_CACHE_DIR" not in os.environ:
-            patch.setenv("CORTEX_CACHE_DIR", str(tmp_path_factory.mktemp("maps")))
-        yield
 
 
 @pytest.fixture(params=native().available_isas() if native() is not None else ["none"])

@@ -8,6 +8,10 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from programs import identity, random_program, random_training
+
 from cortex.compute import BackendError, Program, ShapeError, get_backend
 from cortex.compute import math as m
 from cortex.compute.autodiff import gradients
@@ -26,10 +30,6 @@ from cortex.compute.ops import (
     Window,
 )
 from cortex.compute.ops.random import random
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from programs import identity, random_program, random_training
 
 
 def run_both(program: Program, runs: int = 1) -> None:
@@ -38,7 +38,11 @@ def run_both(program: Program, runs: int = 1) -> None:
     rng = np.random.default_rng(2)
     for group in (program.inputs, program.state):
         for name, value in group.items():
-            array = 0.5 * rng.normal(size=value.shape) if value.spec.is_float else np.zeros(value.shape, value.dtype)
+            array = (
+                0.5 * rng.normal(size=value.shape)
+                if value.spec.is_float
+                else np.zeros(value.shape, value.dtype)
+            )
             for executable in made:
                 executable.write(name, array)
     for _ in range(runs):
@@ -96,7 +100,9 @@ def test_an_update_that_shifts_its_own_state() -> None:
     a = p.persistent("a", (8,))
     from cortex.compute.ops import Concatenate
 
-    p.update("a", p.apply(Concatenate(0), p.apply(Slice((1,), (8,)), a), p.apply(Slice((0,), (1,)), a)))
+    p.update(
+        "a", p.apply(Concatenate(0), p.apply(Slice((1,), (8,)), a), p.apply(Slice((0,), (1,)), a))
+    )
     run_both(p, runs=3)
 
 
@@ -253,10 +259,16 @@ print(sorted(made[1].report.providers()), get_backend("cpu").capabilities.notes[
 
 def test_without_the_native_engine() -> None:
     here = os.path.dirname(__file__)
-    path = os.pathsep.join([here, os.path.join(here, "..", "support"), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join(
+        [here, os.path.join(here, "..", "support"), os.environ.get("PYTHONPATH", "")]
+    )
     environment = {**os.environ, "CORTEX_NATIVE": "0", "PYTHONPATH": path}
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SCRIPT], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error", "-c", SCRIPT],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "native" not in done.stdout.split("]")[0]

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from programs import random_program
+
 from cortex.compute import math as m
 from cortex.compute.expression import symbol
 from cortex.compute.ops import (
@@ -31,10 +35,6 @@ from cortex.compute.passes import (
 from cortex.compute.passes.memory import lower_bound, round_up
 from cortex.compute.program import Program
 from cortex.compute.reference import interpret
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from programs import random_program
 
 
 def results(program: Program) -> list[np.ndarray]:
@@ -49,7 +49,12 @@ def test_passes_keep_results(seed: int) -> None:
     expected = results(program)
     simple = simplify(program)
     fused = simplify(fuse_maps(simple))
-    for changed in (simple, fused, fuse_epilogues(fused, lambda op, inputs: True), updates_last(fused)):
+    for changed in (
+        simple,
+        fused,
+        fuse_epilogues(fused, lambda op, inputs: True),
+        updates_last(fused),
+    ):
         for a, b in zip(expected, results(changed), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
     assert len(simple.steps) <= len(program.steps)
@@ -99,7 +104,9 @@ def test_constants_are_folded_and_written_into_expressions() -> None:
 def test_a_spread_number_is_not_stored_as_an_array() -> None:
     p = Program()
     x = p.input("x", (100, 100))
-    ones = p.apply(Map((symbol(0),), ("float32",), (100, 100)), p.constant(np.array(1.0, np.float32)))
+    ones = p.apply(
+        Map((symbol(0),), ("float32",), (100, 100)), p.constant(np.array(1.0, np.float32))
+    )
     p.output("y", p.apply(Reduce("sum", (0,)), ones) + p.apply(Reduce("sum", (0,)), x))
     assert all(v.spec.size == 1 for v in simplify(p).constants)
 
@@ -129,7 +136,9 @@ def test_bias_and_activation_move_into_the_product(op: str) -> None:
         y = p.apply(MatMul(), p.input("x", (6, 4)), p.input("w", (4, 3)))
         bias = p.input("b", (3,))
     else:
-        y = p.apply(Convolution(Window.of(3)), p.input("x", (2, 3, 5, 5)), p.input("w", (4, 3, 3, 3)))
+        y = p.apply(
+            Convolution(Window.of(3)), p.input("x", (2, 3, 5, 5)), p.input("w", (4, 3, 3, 3))
+        )
         bias = p.input("b", (4, 1, 1))
     p.output("y", m.maximum(y + bias, 0))
     fused = fuse_epilogues(fuse_maps(simplify(p)), lambda op, inputs: True)
@@ -144,7 +153,9 @@ def test_an_epilogue_stays_out_where_the_bare_result_is_read_too() -> None:
     y = p.apply(MatMul(), p.input("x", (6, 4)), p.input("w", (4, 3)))
     p.output("y", m.maximum(y, 0))
     p.output("raw", y)
-    assert not any(isinstance(s.op, Fused) for s in fuse_epilogues(p, lambda op, inputs: True).steps)
+    assert not any(
+        isinstance(s.op, Fused) for s in fuse_epilogues(p, lambda op, inputs: True).steps
+    )
 
 
 def test_updates_come_last() -> None:
@@ -177,14 +188,21 @@ intervals = st.lists(
 
 @settings(max_examples=100, deadline=None)
 @given(intervals)
-def test_a_memory_plan_never_overlaps_what_lives_together(items: list[tuple[int, int, int]]) -> None:
-    table = {k: Interval(size, first, first + length) for k, (size, first, length) in enumerate(items)}
+def test_a_memory_plan_never_overlaps_what_lives_together(
+    items: list[tuple[int, int, int]],
+) -> None:
+    table = {
+        k: Interval(size, first, first + length) for k, (size, first, length) in enumerate(items)
+    }
     offsets, size = plan(table)
     for i, a in table.items():
         assert offsets[i] % 64 == 0 and offsets[i] + round_up(a.bytes) <= size
         for j, b in table.items():
             if i < j and a.first <= b.last and b.first <= a.last:
-                apart = offsets[i] + round_up(a.bytes) <= offsets[j] or offsets[j] + round_up(b.bytes) <= offsets[i]
+                apart = (
+                    offsets[i] + round_up(a.bytes) <= offsets[j]
+                    or offsets[j] + round_up(b.bytes) <= offsets[i]
+                )
                 assert apart
     assert lower_bound(table) <= size <= sum(round_up(a.bytes) for a in table.values())
 

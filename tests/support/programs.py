@@ -20,7 +20,10 @@ def random_program(seed: int, length: int = 25, dtype: str = "float64") -> Progr
     rng = np.random.default_rng(seed)
     p = Program()
     values = [p.input(n, s, dtype) for n, s in (("a", (3, 4)), ("b", (4,)), ("c", (3, 1)))]
-    values += [p.constant(rng.normal(size=(3, 4)).astype(dtype)), p.constant(np.array(rng.normal(), dtype))]
+    values += [
+        p.constant(rng.normal(size=(3, 4)).astype(dtype)),
+        p.constant(np.array(rng.normal(), dtype)),
+    ]
     grow(p, values, rng, length)
     for k, i in enumerate(rng.integers(len(values), size=4)):
         p.output(f"out{k}", values[i])
@@ -33,7 +36,11 @@ def random_training(seed: int, length: int = 25, dtype: str = "float64") -> Prog
     p = random_program(seed, length, dtype)
     flat = p.persistent("flat", (20,), dtype)
     other = p.persistent("other", (20,), dtype)
-    pieces = [p.view("u", "flat", 0, (3, 4)), p.view("v", "flat", 12, (4,)), p.view("w", "flat", 16, (4,))]
+    pieces = [
+        p.view("u", "flat", 0, (3, 4)),
+        p.view("v", "flat", 12, (4,)),
+        p.view("w", "flat", 16, (4,)),
+    ]
     values = [*p.outputs.values(), *pieces]
     grow(p, values, rng, length)
     fresh = [v for v in values if v.shape in ((3, 4), (4,))]
@@ -55,7 +62,12 @@ def random_training(seed: int, length: int = 25, dtype: str = "float64") -> Prog
 
 def grow(p: Program, values: list[Value], rng: np.random.Generator, length: int) -> None:
     """Append random steps on random values."""
-    maps = [lambda a, b: a + b, lambda a, b: a * m.tanh(b), m.maximum, lambda a, b: m.where(a > b, a, 2 * b)]
+    maps = [
+        lambda a, b: a + b,
+        lambda a, b: a * m.tanh(b),
+        m.maximum,
+        lambda a, b: m.where(a > b, a, 2 * b),
+    ]
     for _ in range(length):
         x, y = (values[i] for i in rng.integers(len(values), size=2))
         kind = int(rng.integers(11))

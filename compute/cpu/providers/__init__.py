@@ -32,7 +32,9 @@ from ..instruction import Instruction
 from ..lowering import Lowering
 from .fallback import with_numpy
 
-UNROLLED_STEPS = 2000  # a longer scan would take seconds to compile; NumPy runs it position by position
+UNROLLED_STEPS = (
+    2000  # a longer scan would take seconds to compile; NumPy runs it position by position
+)
 
 Provider = Callable[[Lowering, Step], list[Instruction] | None]
 

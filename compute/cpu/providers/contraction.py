@@ -64,11 +64,7 @@ def accepts_epilogue(op: Fused, inputs: Sequence[Value]) -> bool:
     wanted = [1] * out.rank
     wanted[axis] = out.shape[axis]
     given = (1,) * (out.rank - bias.rank) + bias.shape
-    return (
-        bias.dtype == out.dtype
-        and given == tuple(wanted)
-        and (axis == 1 or _one_matrix(inputs))
-    )
+    return bias.dtype == out.dtype and given == tuple(wanted) and (axis == 1 or _one_matrix(inputs))
 
 
 def _one_matrix(inputs: Sequence[Value]) -> bool:
@@ -165,7 +161,9 @@ def geometry(window: Window, groups: int, x: Shape, filters: int) -> tuple[int, 
 
 def _covers(window: Window, groups: int, x: Shape) -> bool:
     """Whether there is one window, the whole input: the convolution is then a matrix product, 5 times as fast."""
-    whole = window.size == x[2:] and all(d == 1 or n == 1 for d, n in zip(window.dilation, x[2:], strict=True))
+    whole = window.size == x[2:] and all(
+        d == 1 or n == 1 for d, n in zip(window.dilation, x[2:], strict=True)
+    )
     return whole and groups == 1 and not any(p for pair in window.padding for p in pair)
 
 
@@ -183,7 +181,22 @@ def _plain_product(
     row_a, row_b = (rows if transposed[0] else depth), (depth if transposed[1] else columns)
     name = f"matmul_{TYPES[c.spec.dtype]}"
     bias_along = NONE if bias is None else COLUMNS
-    integers = (1, rows, columns, depth, *transposed, row_a, row_b, columns, 0, 0, rows * columns, bias_along, kind, 0)
+    integers = (
+        1,
+        rows,
+        columns,
+        depth,
+        *transposed,
+        row_a,
+        row_b,
+        columns,
+        0,
+        0,
+        rows * columns,
+        bias_along,
+        kind,
+        0,
+    )
     return _planned(name, c, inputs if bias is None else (*inputs, bias), integers, slope)
 
 

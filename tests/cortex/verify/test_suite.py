@@ -99,7 +99,7 @@ def test_rows_of_your_own() -> None:
     mine = [
         *of_layers.checks_of([rows.Row(layers.Linear(2, bias=False), ((3,),))]),
         *of_losses.checks_of([of_losses.Row(losses.Huber(2.0), (2,))]),
-        *of_optimisers.checks_of([of_optimisers.Sgd(0.5)]),
+        *of_optimisers.checks_of([of_optimisers.Sgd(0.01)]),
     ]
     results = compute.run("numpy", checks=mine)
     assert len(results) == 6 + 4 + 2 and all(r.passed for r in results)
