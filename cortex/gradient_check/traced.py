@@ -140,7 +140,9 @@ class _Case:
         self.is_loss = hasattr(subject, "terms")
         if not (self.is_loss or hasattr(subject, "forward") or isinstance(subject, Op)):
             if not callable(subject):
-                problem = f"expected a network, a layer, a loss, an op or a function, given {subject!r}"
+                problem = (
+                    f"expected a network, a layer, a loss, an op or a function, given {subject!r}"
+                )
                 raise DescriptionError("gradient_check", [problem])
         if self.is_loss and len(inputs) != 2:
             problem = f"a loss is checked at an output and a target, given {len(inputs)} arrays"

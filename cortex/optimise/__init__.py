@@ -7,6 +7,7 @@
 | `functions` | what a function is; test functions; checks of gradients |
 | `logs` | records of descents and of training as files |
 | `schedules` | hyper-parameters that change with the step |
+| `line_search` | how far to go in a direction: backtracking, strong Wolfe |
 | `constraints` | max-norm, bounds, projections, clipping of gradients |
 | `trace` | an optimiser as one fused, compiled pass |
 """
@@ -24,18 +25,21 @@ from .optimisers import (
     Adam,
     AdamW,
     AmsGrad,
+    ConjugateGradients,
+    LBfgs,
     Lion,
     Nadam,
+    NewtonSecant,
     RmsProp,
     Sgd,
 )
 
 # loaded on first use: training needs none of them
-_MODULES = ("constraints", "descent", "functions", "logs", "trace")
+_MODULES = ("constraints", "descent", "functions", "line_search", "logs", "trace")
 
 __all__ = [
-    "OPTIMISERS", "Adadelta", "Adagrad", "Adam", "AdamW", "AmsGrad", "Lion", "Nadam", "RmsProp", "Sgd", "optimisers",
-    "schedules", *_MODULES,
+    "OPTIMISERS", "Adadelta", "Adagrad", "Adam", "AdamW", "AmsGrad", "ConjugateGradients", "LBfgs", "Lion",
+    "Nadam", "NewtonSecant", "RmsProp", "Sgd", "optimisers", "schedules", *_MODULES,
 ]  # fmt: skip
 
 

@@ -103,9 +103,7 @@ ROWS = (
     Row(losses.CategoricalCrossEntropy(0.1), (CLASSES,), _distribution, _distribution),
     Row(losses.SoftmaxCrossEntropy(), (CLASSES,), _numbers, _labels),
     Row(losses.SoftmaxCrossEntropy(), (CLASSES, 3, 2), _numbers, _labels),
-    Row(
-        losses.SoftmaxCrossEntropy(0.1, (1.0, 2.0, 0.5, 3.0)), (CLASSES,), _numbers, _distribution
-    ),
+    Row(losses.SoftmaxCrossEntropy(0.1, (1.0, 2.0, 0.5, 3.0)), (CLASSES,), _numbers, _distribution),
     Row(losses.NegativeLogLikelihood(), (CLASSES,), _log_distribution, _labels),
     Row(losses.CentreLoss(CLASSES), (CLASSES,), _numbers, _labels),
     Row(losses.CentreLoss(CLASSES, 0.9, 10.0), (2, 3), _numbers, _labels_of_examples),
@@ -175,10 +173,10 @@ def _numbers_of(row: Row, dtype: str) -> Callable[[Backend], None]:
                         _results(b, row, dtype, *data, w) for b in (backend, get_backend("numpy"))
                     )
                     what = f"{row.name}, batch {batch}" + ", targets missing" * missing
-                    for name, array in got.items():
-                        close(f"{what}, {name}", array, wanted[name], factor=3)
-                        if not np.isfinite(array).all():
-                            raise Mismatch(f"{what}: {name} is not finite: {array}")
+                    for name, found in got.items():
+                        close(f"{what}, {name}", found, wanted[name], factor=3)
+                        if not np.isfinite(found).all():
+                            raise Mismatch(f"{what}: {name} is not finite: {found}")
                     if missing and np.abs(got["gradient"][0]).max() != 0:
                         raise Mismatch(f"{what}: a missing target pulls: {got['gradient'][0]}")
 
@@ -225,7 +223,9 @@ def _golden_centres(entry: dict[str, Any], dtype: str) -> Callable[[Backend], No
 
     def check(backend: Backend) -> None:
         x, labels = array(entry["output"]), np.array(entry["labels"], np.int32)
-        network = Network([("x", layers.Input(5)), ("y", layers.Prelu(1.0, "element"))], dtype=dtype)
+        network = Network(
+            [("x", layers.Input(5)), ("y", layers.Prelu(1.0, "element"))], dtype=dtype
+        )
         loss = losses.CentreLoss(5, **entry["arguments"])
         step = training_step(
             network, optimiser=Sgd(1.0), batch_size=len(x), loss=loss, backend=backend
@@ -252,8 +252,10 @@ def _results_at(
 ) -> np.ndarray:
     p = Program()
     build = Build(p, False, dtype)
-    o, t, c = p.input("o", x.shape, dtype), p.input("t", labels.shape, "int32"), p.input(
-        "c", centres.shape, dtype
+    o, t, c = (
+        p.input("o", x.shape, dtype),
+        p.input("t", labels.shape, "int32"),
+        p.input("c", centres.shape, dtype),
     )
     p.output("gradient", gradients(p, loss_value(build, row.loss, o, t, centres=c), [o])[0])
     return execute(backend, p, {"o": x, "t": labels, "c": centres}).read("gradient")

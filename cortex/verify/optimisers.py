@@ -109,7 +109,9 @@ def _trace(optimiser: Optimiser, dtype: str) -> Callable[[Backend], None]:
             x, state = optimiser.update(state, x, slope(x))
             # an error of one step is carried into the next, and may grow by the curvature of 11
             tolerance = 1e-11 if dtype == "float64" else 1e-4
-            close(f"{short(optimiser)}: parameters after {number}", executable.read("x"), x, tolerance)
+            close(
+                f"{short(optimiser)}: parameters after {number}", executable.read("x"), x, tolerance
+            )
             for name in names:
                 what = f"{short(optimiser)}: {name} after {number}"
                 close(what, executable.read(name), np.asarray(state[name]), tolerance)
@@ -188,7 +190,10 @@ def network_adadelta(backend: Backend) -> None:
     network = Network([("x", Input(2)), ("linear", Linear(2))], dtype="float64").with_parameters(
         {"linear.weights": entry["weights"], "linear.bias": entry["bias"]}
     )
-    columns = {"x": entry["inputs"], "label": np.tile(np.array(entry["target"], np.float64), (10, 1))}
+    columns = {
+        "x": entry["inputs"],
+        "label": np.tile(np.array(entry["target"], np.float64), (10, 1)),
+    }
     wrt = ["linear.weights", "linear.bias", "x"]
     probe = gradients(
         network, wrt=wrt, of="loss", loss=MeanSquaredError(), batch_size=10, backend=backend
@@ -230,7 +235,10 @@ def convnetjs(backend: Backend) -> None:
     from cortex.losses import CategoricalCrossEntropy
 
     entry, optimiser, network = _convnetjs()
-    points, names = np.array(entry["inputs"]), ("one.weights", "one.bias", "two.weights", "two.bias")
+    points, names = (
+        np.array(entry["inputs"]),
+        ("one.weights", "one.bias", "two.weights", "two.bias"),
+    )
     loss, limit = CategoricalCrossEntropy(), entry["tolerance"]
     for count, wanted in ((1, entry["first_gradients"]), (10, entry["sum_of_gradients"])):
         made = gradients(

@@ -16,7 +16,9 @@ from cortex.optimise.optimisers import Adam
 CHECKS: list[Check] = []
 LINE = 128  # bytes by which a backend may round a buffer up
 RUNS = 5
-SLACK = 4096  # bytes of Python's own objects that a call may make; one activation of LeNet is larger
+SLACK = (
+    4096  # bytes of Python's own objects that a call may make; one activation of LeNet is larger
+)
 
 
 def _step(backend: Backend, batch: int) -> NetworkExecutable:

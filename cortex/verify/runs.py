@@ -65,7 +65,9 @@ def same_seed(backend: Backend) -> None:
     )
     _same("the second run", once, again)
     other = fit(_network(), _data(), epochs=2, progress=False, **_options(backend, seed=10))
-    if np.array_equal(other.network.parameters["out.weights"], once.network.parameters["out.weights"]):
+    if np.array_equal(
+        other.network.parameters["out.weights"], once.network.parameters["out.weights"]
+    ):
         raise Mismatch("another seed gives the same weights")
 
 
@@ -131,7 +133,9 @@ def _reference_adam(network: Network, data: Any, epochs: int) -> tuple[np.ndarra
     w, b = (network.parameters[f"out.{n}"].copy() for n in ("weights", "bias"))
     moments = [[np.zeros_like(p), np.zeros_like(p)] for p in (w, b)]
     batches = (
-        batch for epoch in range(epochs) for batch in as_dataset(data).batches(5, seed=3, epoch=epoch)
+        batch
+        for epoch in range(epochs)
+        for batch in as_dataset(data).batches(5, seed=3, epoch=epoch)
     )
     for t, rows in enumerate(batches, 1):
         x, labels = rows["x"], rows["label"]
@@ -169,7 +173,9 @@ def records(backend: Backend) -> None:
         weights.append(record["network"].parameters["out.weights"])
         _ = record["state"], record["checkpoint"]
         final = record["network"]
-    equal("the last weights", final.parameters["out.weights"], quiet.network.parameters["out.weights"])
+    equal(
+        "the last weights", final.parameters["out.weights"], quiet.network.parameters["out.weights"]
+    )
     for one, two in zip(weights, islice(weights, 1, 5), strict=False):
         if np.array_equal(one, two):
             raise Mismatch("the weights of two steps are the same")

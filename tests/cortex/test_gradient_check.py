@@ -335,11 +335,16 @@ def test_a_network_with_a_layer_whose_gradient_is_wrong() -> None:
         gradient_check(network, np.ones((3, 4)))
     assert "Network with respect to a.w is wrong" in str(error.value)
     assert "b.weights" not in str(error.value)
-    assert set(gradient_check(network, np.ones((3, 4)), wrt=["b.weights", "x"])) == {"b.weights", "x"}
+    assert set(gradient_check(network, np.ones((3, 4)), wrt=["b.weights", "x"])) == {
+        "b.weights",
+        "x",
+    }
 
 
 def test_a_network_with_inputs_that_are_no_floats_and_parameters_of_your_own() -> None:
-    network = Network([("word", L.Input(2, dtype="int32")), ("table", L.Embedding(5, 3)), ("out", L.Linear(2))])
+    network = Network(
+        [("word", L.Input(2, dtype="int32")), ("table", L.Embedding(5, 3)), ("out", L.Linear(2))]
+    )
     words = np.array([[0, 4], [1, 1]])
     table = np.arange(15.0).reshape(5, 3) / 10
     found = gradient_check(network, words, parameters={"table.weights": table})
@@ -372,9 +377,17 @@ def test_a_parameter_of_a_loss_is_checked() -> None:
         ((np.ones((2, 4)), np.ones(2)), {}, "the network reads x, given 2 arrays"),
         (({"y": np.ones((2, 4))},), {}, "no column is named 'y'.*the column 'x' is missing"),
         (({"x": np.ones((2, 5))},), {}, r"column 'x': expected \(2, 4\), given \(2, 5\)"),
-        ((np.ones((2, 4)),), {"wrt": ["frst.bias"]}, "wrt: nothing is named 'frst.bias'; did you mean 'first.bias'"),
+        (
+            (np.ones((2, 4)),),
+            {"wrt": ["frst.bias"]},
+            "wrt: nothing is named 'frst.bias'; did you mean 'first.bias'",
+        ),
         (({"x": np.ones((2, 4))},), {"target": "label"}, "the column 'label' is missing"),
-        ((np.ones((2, 4)),), {"parameters": {"first.bias": np.ones(2)}}, r"first.bias: expected shape \(5,\)"),
+        (
+            (np.ones((2, 4)),),
+            {"parameters": {"first.bias": np.ones(2)}},
+            r"first.bias: expected shape \(5,\)",
+        ),
         ((np.ones((2, 4)),), {"loss": 3}, "expected a loss such as MeanSquaredError"),
     ],
 )

@@ -35,7 +35,14 @@ def learns(network: Network, on: str, optimiser: Any, epochs: int = 30, **option
     """The result of a training that must take the loss below a half and the accuracy above .9."""
     before = cortex.evaluate(network, DATA, backend=on, loss=options.get("loss"))
     result = cortex.fit(
-        network, DATA, epochs=epochs, batch_size=15, optimiser=optimiser, backend=on, progress=False, **options
+        network,
+        DATA,
+        epochs=epochs,
+        batch_size=15,
+        optimiser=optimiser,
+        backend=on,
+        progress=False,
+        **options,
     )
     after = cortex.evaluate(result.network, DATA, backend=on, loss=options.get("loss"))
     assert after["loss"] < 0.5 * before["loss"]
@@ -55,7 +62,10 @@ layers.register_function("whole.bump", bump)
 
 
 def with_activation(function: Any) -> Network:
-    return Network([("x", layers.Input(4)), layers.Linear(24), layers.Activation(function), layers.Linear(3)], seed=3)
+    return Network(
+        [("x", layers.Input(4)), layers.Linear(24), layers.Activation(function), layers.Linear(3)],
+        seed=3,
+    )
 
 
 @every_backend
@@ -78,7 +88,9 @@ def test_a_users_own_activation_is_compiled_as_the_built_in_ones_are() -> None:
     """The map that holds it has the provider of one that holds tanh, and none is Python."""
 
     def providers(function: Any) -> list[str]:
-        step = cortex.training_step(with_activation(function), optimiser=Sgd(), batch_size=64, backend="cpu")
+        step = cortex.training_step(
+            with_activation(function), optimiser=Sgd(), batch_size=64, backend="cpu"
+        )
         return [s.provider for s in step.report.steps if "activation1" in s.label.split("/")]
 
     own, known = providers(bump), providers("tanh")
@@ -124,7 +136,12 @@ def test_a_users_own_optimiser_is_the_same_in_a_network_and_alone(on: str) -> No
     columns = {"x": X.astype(np.float64)[:9], "label": RNG.normal(size=(9, 2))}
     step = cortex.training_step(network, optimiser=Relaxed(), batch_size=9, backend=on)
     slopes = cortex.gradients(
-        network, wrt=["out.weights", "out.bias"], of="loss", batch_size=9, backend=on, memory=step.memory
+        network,
+        wrt=["out.weights", "out.bias"],
+        of="loss",
+        batch_size=9,
+        backend=on,
+        memory=step.memory,
     )
     for made in (step, slopes):
         for name, array in columns.items():
@@ -163,7 +180,13 @@ layers.register_function("whole.cubic", cubic)
 
 @every_backend
 def test_a_users_own_layer_and_loss_train(on: str) -> None:
-    items = [("x", layers.Input(4)), WholeGate(2.0), layers.Linear(16), layers.Tanh(), ("out", layers.Linear(1))]
+    items = [
+        ("x", layers.Input(4)),
+        WholeGate(2.0),
+        layers.Linear(16),
+        layers.Tanh(),
+        ("out", layers.Linear(1)),
+    ]
     network = Network(items, seed=2)
     assert Network.from_data(json.loads(json.dumps(network.to_data()))) == network
     loss = losses.Elementwise("whole.cubic")  # type: ignore[arg-type]
@@ -222,9 +245,19 @@ def test_two_inputs_and_two_outputs_with_weighted_losses(on: str) -> None:
     assert set(found) == {"left", "right", *network.parameters}
     assert max(c.error for c in found.values()) < 1e-6
     result = cortex.fit(
-        network, BOTH, epochs=80, batch_size=17, optimiser=Adam(0.02), backend=on, progress=False, seed=1, **AIM
+        network,
+        BOTH,
+        epochs=80,
+        batch_size=17,
+        optimiser=Adam(0.02),
+        backend=on,
+        progress=False,
+        seed=1,
+        **AIM,
     )
-    outputs = cortex.predict(result.network, {n: BOTH[n] for n in ("left", "right")}, batch_size=13, backend=on)
+    outputs = cortex.predict(
+        result.network, {n: BOTH[n] for n in ("left", "right")}, batch_size=13, backend=on
+    )
     assert isinstance(outputs, dict) and {n: a.shape for n, a in outputs.items()} == {
         "classes": (90, 3), "amount": (90, 1),
     }  # fmt: skip
@@ -253,7 +286,13 @@ def test_the_loss_is_the_weighted_sum_of_its_parts(on: str) -> None:
 def test_a_loss_on_an_inner_node_is_trained_and_the_accuracy_is_that_of_the_output(on: str) -> None:
     """Centre loss on features: `fit` reports the accuracy of the only output, as `evaluate` does."""
     network = Network(
-        [("x", layers.Input(4)), layers.Linear(8), ("features", layers.Tanh()), ("out", layers.Linear(3))], seed=2
+        [
+            ("x", layers.Input(4)),
+            layers.Linear(8),
+            ("features", layers.Tanh()),
+            ("out", layers.Linear(3)),
+        ],
+        seed=2,
     )
     loss = {"out": losses.SoftmaxCrossEntropy(), "features": (losses.CentreLoss(3), 0.05)}
     target = {"out": "label", "features": "label"}
@@ -283,8 +322,14 @@ def zoo() -> dict[str, Callable[[], Network]]:
             [
                 ("x", layers.Input(5)),
                 node(layers.Linear(5), "a", initialiser=Orthogonal(), max_norm=2.0, l1=0.001),
-                node(layers.Linear(5), "b", bindings={"weights": "a.weights", "bias": constant(0.5)}),
-                node(layers.Linear(5), "c", parameters={"bias": {"frozen": True, "initialiser": Constant(0.1)}}),
+                node(
+                    layers.Linear(5), "b", bindings={"weights": "a.weights", "bias": constant(0.5)}
+                ),
+                node(
+                    layers.Linear(5),
+                    "c",
+                    parameters={"bias": {"frozen": True, "initialiser": Constant(0.1)}},
+                ),
             ],
             seed=2**63,
             dtype="float64",
@@ -293,17 +338,23 @@ def zoo() -> dict[str, Callable[[], Network]]:
     def hyper() -> Network:
         items: list[Any] = [
             ("x", layers.Input(3)),
-            node(layers.Linear(6), "made", [constant([[1.0, 2.0, -1.0]])], learning_rate_factor=0.5),
-            node(layers.Linear(2), "out", "x", bindings={"weights": "made", "bias": column("shift")}),
+            node(
+                layers.Linear(6), "made", [constant([[1.0, 2.0, -1.0]])], learning_rate_factor=0.5
+            ),
+            node(
+                layers.Linear(2), "out", "x", bindings={"weights": "made", "bias": column("shift")}
+            ),
         ]
         return Network(items)
 
     def nested() -> Network:
         block = [layers.Linear(6, initialiser=He()), layers.BatchNormalisation(), layers.Relu()]
-        inner = Network([("z", layers.Input(6)), layers.Residual((layers.Linear(6), layers.Tanh()))])
-        return Network([("x", layers.Input(4)), ("one", block), ("two", inner), ("out", layers.Linear(2))]).freeze(
-            "one/linear1"
+        inner = Network(
+            [("z", layers.Input(6)), layers.Residual((layers.Linear(6), layers.Tanh()))]
         )
+        return Network(
+            [("x", layers.Input(4)), ("one", block), ("two", inner), ("out", layers.Linear(2))]
+        ).freeze("one/linear1")
 
     def split() -> Network:
         return Network(
@@ -330,7 +381,9 @@ def test_description_to_json_and_back(name: str) -> None:
     assert again == network and again.to_data() == data
     assert again.specs == network.specs and again.parameter_specs == network.parameter_specs
     assert again.outputs == network.outputs and again.inputs == network.inputs
-    fresh = Network.from_data(data).parameters  # drawn from the seed alone, so they are the same too
+    fresh = Network.from_data(
+        data
+    ).parameters  # drawn from the seed alone, so they are the same too
     if name in models.MODELS or name in ("shared", "hyper", "nested", "split", "small"):
         for parameter, array in network.parameters.items():
             np.testing.assert_array_equal(fresh[parameter], array)
@@ -358,13 +411,23 @@ def test_another_process_predicts_the_same_bits(name: str, on: str, tmp_path: Pa
         else generator.normal(size=(9, *s.shape)).astype(np.float32)
         for n, s in network.inputs.items()
     }
-    targets = {f"t{i}": generator.normal(size=(9, *network.specs[o].shape)) for i, o in enumerate(network.outputs)}
+    targets = {
+        f"t{i}": generator.normal(size=(9, *network.specs[o].shape))
+        for i, o in enumerate(network.outputs)
+    }
     aim: Any = {
         "loss": {o: losses.MeanSquaredError() for o in network.outputs},
         "target": {o: f"t{i}" for i, o in enumerate(network.outputs)},
     }
     result = cortex.fit(
-        network, {**columns, **targets}, epochs=2, batch_size=5, backend=on, progress=False, checkpoint=tmp_path, **aim
+        network,
+        {**columns, **targets},
+        epochs=2,
+        batch_size=5,
+        backend=on,
+        progress=False,
+        checkpoint=tmp_path,
+        **aim,
     )
     np.savez(tmp_path / "columns.npz", **columns)
     subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path), on], check=True)
@@ -386,8 +449,19 @@ def test_both_backends_train_to_the_same_network() -> None:
     network = Network(items, seed=8, dtype="float64")
     data = {"x": X.astype(np.float64), "label": LABEL}
     one, two = (
-        cortex.fit(network, data, epochs=4, batch_size=18, optimiser=Adam(0.01), backend=on, progress=False, seed=5)
+        cortex.fit(
+            network,
+            data,
+            epochs=4,
+            batch_size=18,
+            optimiser=Adam(0.01),
+            backend=on,
+            progress=False,
+            seed=5,
+        )
         for on in BACKENDS
     )
     for name, array in one.network.parameters.items():
-        np.testing.assert_allclose(two.network.parameters[name], array, rtol=1e-9, atol=1e-11, err_msg=name)
+        np.testing.assert_allclose(
+            two.network.parameters[name], array, rtol=1e-9, atol=1e-11, err_msg=name
+        )

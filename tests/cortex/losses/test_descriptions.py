@@ -33,11 +33,19 @@ def test_there_and_back(loss: Any) -> None:
 
 
 def test_a_loss_of_your_own_has_a_name() -> None:
-    function = register_function("test.fourth_power", lambda o, t: (o - t) * (o - t) * (o - t) * (o - t))
+    function = register_function(
+        "test.fourth_power", lambda o, t: (o - t) * (o - t) * (o - t) * (o - t)
+    )
     loss = L.Elementwise(function)
     assert L.to_data(loss) == {"type": "Elementwise", "element": "test.fourth_power"}
-    assert L.from_data(json.loads(json.dumps(L.to_data(loss)))) == loss == L.Elementwise("test.fourth_power")  # type: ignore[arg-type]
-    with pytest.raises(DescriptionError, match="no function is named 'test.forth_power'; did you mean 'test.f"):
+    assert (
+        L.from_data(json.loads(json.dumps(L.to_data(loss))))
+        == loss
+        == L.Elementwise("test.fourth_power")
+    )  # type: ignore[arg-type]
+    with pytest.raises(
+        DescriptionError, match="no function is named 'test.forth_power'; did you mean 'test.f"
+    ):
         L.from_data({"type": "Elementwise", "element": "test.forth_power"})
 
 

@@ -36,7 +36,9 @@ class Wrong(NumpyBackend):
 
     name = "wrong"
 
-    def __init__(self, kind: type[Op] | None = None, kernel: Any = None, executable: Any = None) -> None:
+    def __init__(
+        self, kind: type[Op] | None = None, kernel: Any = None, executable: Any = None
+    ) -> None:
         self.kind, self.kernel, self.executable = kind, kernel, executable
 
     def compile(self, program: Any, memory: Any = None) -> Any:
@@ -62,7 +64,9 @@ def spoilt(array: np.ndarray) -> np.ndarray:
     return np.where(array > 0, array - 1, array + 1).astype(array.dtype)
 
 
-def off(kind: type[Op], when: Callable[[Any], bool] = lambda op: True, spoil: Any = spoilt) -> Wrong:
+def off(
+    kind: type[Op], when: Callable[[Any], bool] = lambda op: True, spoil: Any = spoilt
+) -> Wrong:
     """NumPy where the results of an op are wrong: floats by a thousandth, integers by one."""
     right = reference.KERNELS[kind]
 
@@ -138,7 +142,8 @@ def test_errors_that_a_thousandth_does_not_show_are_noticed() -> None:
 # Scalar functions of maps, with a check that must notice each.
 SCALARS = {
     "add": "layer/Scale", "sub": "optimiser/Sgd(0.03)", "mul": "layer/Scale", "div": "layer/Softmax() of 5/float32",
-    "neg": "loss/NegativeLogLikelihood", "pow": "layer/LocalResponseNormalisation", "exp": "layer/Softmax() of 5/float32",
+    "neg": "loss/NegativeLogLikelihood", "pow": "layer/LocalResponseNormalisation",
+    "exp": "layer/Softmax() of 5/float32",
     "log": "loss/CategoricalCrossEntropy", "sqrt": "layer/LayerNormalisation",
     "tanh": "layer/Tanh() of 257/float32", "logistic": "layer/Logistic", "cos": "optimiser/Sgd(0.03)",
     "erf": "layer/Gelu() of 5/float32", "abs": "loss/MeanAbsoluteError", "sign": "optimiser/Lion(0.003)",

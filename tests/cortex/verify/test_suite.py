@@ -65,18 +65,29 @@ def test_everything_registered_has_a_row(module: Any) -> None:
 def test_a_type_without_a_row_is_found(
     module: Any, types: dict[str, type], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(types, "Unheard", type("Unheard", (), {"__module__": types[name].__module__}))
+    monkeypatch.setitem(
+        types, "Unheard", type("Unheard", (), {"__module__": types[name].__module__})
+    )
     assert module.uncovered() == ["Unheard"]
     monkeypatch.delitem(types, "Unheard")
     monkeypatch.setattr(
-        module, "ROWS", [r for r in module.ROWS if name not in str(getattr(r, "layer", getattr(r, "loss", r)))]
+        module,
+        "ROWS",
+        [r for r in module.ROWS if name not in str(getattr(r, "layer", getattr(r, "loss", r)))],
     )
     assert name in module.uncovered()
 
 
 def test_each_layer_has_all_its_checks() -> None:
     """Five kinds of checks a row; only a column of bytes has nothing to differentiate."""
-    kinds = ("data and shapes", "float32", "float64", "gradient", "step in float32", "step in float64")
+    kinds = (
+        "data and shapes",
+        "float32",
+        "float64",
+        "gradient",
+        "step in float32",
+        "step in float64",
+    )
     names = {c.name for c in EVERY}
     for row in rows.ROWS:
         lacks = [k for k in kinds if f"layer/{row.name}/{k}" not in names]
@@ -86,7 +97,9 @@ def test_each_layer_has_all_its_checks() -> None:
 
 def test_run_joins_both_suites() -> None:
     seen = []
-    results = verify.run("numpy", quick=True, filter="update/", progress=lambda r, k, n: seen.append((k, n)))
+    results = verify.run(
+        "numpy", quick=True, filter="update/", progress=lambda r, k, n: seen.append((k, n))
+    )
     results += verify.run("numpy", filter="golden optimiser/")
     assert all(r.passed for r in results) and seen[-1][0] == seen[-1][1]
     assert {r.name.split("/")[0] for r in results} == {"update", "golden optimiser"}

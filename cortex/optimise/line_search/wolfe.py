@@ -1,0 +1,147 @@
+"""A step that satisfies the strong Wolfe conditions, by the method of Moré and Thuente."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf, isfinite, sqrt
+from typing import Any
+
+from cortex.compute.errors import DescriptionError
+from cortex.optimise.functions import Vector
+from cortex.rules import BELOW_ONE, COUNT, check
+
+from .registry import register
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A step: how far, the value and the slope there, and the place."""
+
+    a: float
+    f: float
+    g: float
+    place: Any = None
+
+    def tilted(self, slope: float) -> Trial:
+        """Return the trial of f(a) - slope a."""
+        return replace(self, f=self.f - slope * self.a, g=self.g - slope)
+
+
+@register
+@dataclass(frozen=True)
+class StrongWolfe:
+    """A step a with f(a) <= f(0) + sufficient a f'(0) and |f'(a)| <= curvature |f'(0)|.
+
+    Moré and Thuente 1994: an interval that holds such a step is kept and shrunk by interpolation
+    (section 4); as long as no step has lowered the value enough, the function minus the line of
+    sufficient decrease takes the place of the function. Where values are infinite or undefined the
+    step is halved. If `limit` trials do not suffice, the best step that lowers the value counts.
+    """
+
+    sufficient: float = 1e-4
+    curvature: float = 0.9
+    limit: int = 25
+    largest: float = 1e10
+
+    def __post_init__(self) -> None:
+        check(self, sufficient=BELOW_ONE, curvature=BELOW_ONE, limit=COUNT)
+        if not self.sufficient < self.curvature:
+            problem = f"expected sufficient < curvature, given {self.sufficient} and {self.curvature}"
+            raise DescriptionError("StrongWolfe", [problem])
+
+    def search(self, point: Any, direction: Vector, slope: float, first: float) -> Any | None:
+        """Return the place of a step that satisfies the conditions, or the best one found, or None."""
+        start = Trial(0.0, point.value(), slope, point)
+        line = self.sufficient * slope
+        best, low, high = start, start, None  # high: the other end, once there is one
+        stage, width, a, ceiling = 1, inf, first, self.largest
+        for _ in range(self.limit):
+            place = point.at(point.params + a * direction)
+            value = place.value()
+            if not isfinite(value):
+                ceiling = a
+                a = low.a + 0.5 * (a - low.a)
+                continue
+            now = Trial(a, value, float(place.gradient() @ direction), place)
+            if not isfinite(now.g):
+                ceiling = a
+                a = low.a + 0.5 * (a - low.a)
+                continue
+            enough = now.f <= start.f + a * line
+            if enough and abs(now.g) <= -self.curvature * slope:
+                return now.place
+            if now.f < best.f:
+                best = now
+            if stage == 1 and enough and now.g >= 0:
+                stage = 2
+            tilted = stage == 1 and now.f <= low.f and not enough
+            tilt = line if tilted else 0.0
+            l, h, t = (x and x.tilted(tilt) for x in (low, high, now))
+            following = _next(l, h, t, ceiling)
+            # where the interval ends now (Moré and Thuente, section 2)
+            if t.f > l.f:
+                high = now
+            else:
+                if t.g * (l.a - t.a) < 0 or (h is None and t.g > 0):
+                    high = low
+                low = now
+            a = following
+            if high is not None:
+                ends = sorted((low.a, high.a))
+                if ends[1] - ends[0] > 0.66 * width:
+                    a = 0.5 * (ends[0] + ends[1])
+                width = ends[1] - ends[0]
+                if width <= 1e-15 * max(1.0, ends[1]) or not ends[0] < a < ends[1]:
+                    break
+        return best.place if best.f < start.f else None
+
+
+def _next(low: Trial, high: Trial | None, now: Trial, ceiling: float) -> float:
+    """Return the next step to try (section 4 of the paper: four cases)."""
+    if now.f > low.f:  # 1: a minimum lies between
+        cubic, parabola = _cubic(low, now), _parabola(low, now)
+        return cubic if abs(cubic - low.a) < abs(parabola - low.a) else 0.5 * (cubic + parabola)
+    if now.g * low.g < 0:  # 2: a minimum lies between
+        cubic, secant = _cubic(low, now), _secant(low, now)
+        return cubic if abs(cubic - now.a) >= abs(secant - now.a) else secant
+    away = 1.0 if now.a > low.a else -1.0
+    if abs(now.g) <= abs(low.g):  # 3: the slope flattens
+        cubic, secant = _cubic(low, now), _secant(low, now)
+        beyond = isfinite(cubic) and (cubic - now.a) * away > 0
+        if high is not None:
+            step = cubic if beyond and abs(cubic - now.a) < abs(secant - now.a) else secant
+            edge = now.a + 0.66 * (high.a - now.a)
+            return min(step, edge) if away * (high.a - now.a) > 0 and high.a > now.a else max(step, edge)
+        step = cubic if beyond and abs(cubic - now.a) > abs(secant - now.a) else secant
+        return min(max(step, now.a + 1.1 * (now.a - low.a)), _reach(low, now, ceiling))
+    if high is not None:  # 4: the slope steepens
+        return _cubic(now, high)
+    return _reach(low, now, ceiling)
+
+
+def _reach(low: Trial, now: Trial, ceiling: float) -> float:
+    """Return how far a step may grow: four times the last difference, short of what was infinite."""
+    return min(now.a + 4 * (now.a - low.a), 0.5 * (now.a + ceiling))
+
+
+def _cubic(p: Trial, q: Trial) -> float:
+    """Return the minimum of the cubic with the values and slopes of both."""
+    if p.a == q.a:
+        return p.a
+    theta = 3 * (p.f - q.f) / (q.a - p.a) + p.g + q.g
+    scale = max(abs(theta), abs(p.g), abs(q.g)) or 1.0
+    inside = (theta / scale) ** 2 - p.g / scale * (q.g / scale)
+    root = scale * sqrt(max(0.0, inside)) * (1 if q.a > p.a else -1)
+    bottom = root - p.g + root + q.g
+    return p.a + (q.a - p.a) * ((root - p.g + theta) / bottom) if bottom else inf
+
+
+def _parabola(p: Trial, q: Trial) -> float:
+    """Return the minimum of the parabola with both values and the slope at p."""
+    bottom = (p.f - q.f) / (q.a - p.a) + p.g
+    return p.a + 0.5 * p.g / bottom * (q.a - p.a) if bottom else 0.5 * (p.a + q.a)
+
+
+def _secant(p: Trial, q: Trial) -> float:
+    """Return where the line through both slopes is 0."""
+    return q.a - q.g * (q.a - p.a) / (q.g - p.g) if q.g != p.g else inf
