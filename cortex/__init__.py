@@ -49,6 +49,7 @@ _MODULES = (
     "optimise",
     "stopping",
     "training",
+    "verify",
     "visualization",
 )
 

@@ -53,9 +53,15 @@ def trace(optimiser: Optimiser) -> Trace:
     """Return the expressions of one step of an optimiser.
 
     Raises:
-        DescriptionError: the update returns other state entries than `initialise`, or the new value
-            of a scalar depends on a vector.
+        DescriptionError: the update returns other state entries than `initialise`, the new value of
+            a scalar depends on a vector, or the optimiser is a solver, which has no update.
     """
+    if not hasattr(optimiser, "update"):
+        problem = (
+            "it searches along lines and so needs the function itself; it drives `cortex.optimise.descent`, "
+            "training needs an optimiser that works on gradients alone, such as Adam or Sgd"
+        )
+        raise DescriptionError(type(optimiser).__name__, [problem])
     state = optimiser.initialise(1)
     scalars = tuple(name for name, entry in state.items() if not entry.ndim)
     vectors = tuple(name for name, entry in state.items() if entry.ndim)

@@ -17,7 +17,7 @@ The names in a program:
 | `loss` | output | what training makes smaller: weighted losses and penalties, 0-d |
 | `loss.<output>`, `loss.penalty` | output | its parts, where there are several, before their weights |
 | `softmax1`; `output` | output | outputs of the network; the only one also as `output` |
-| `metric.<name>` | output | sums over the batch, such as `metric.correct`; `.<output>` is added where several are judged |
+| `metric.<name>` | output | sums over the batch, such as `metric.correct`; with `.<output>` where several are judged |
 | `gradient.norm` | output | length of the gradient before clipping by norm |
 """
 

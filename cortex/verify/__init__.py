@@ -12,8 +12,8 @@
 |---|---|
 | `rows`, `layers` | every layer: as data, shapes, numbers, gradients, a step of training |
 | `layer_goldens`, `dropout` | historical values of layers; what dropout does to sums |
-| `losses` | every loss: as data, numbers, gradients, missing targets, historical values |
-| `optimisers` | every optimiser, traced against eager; historical steps and logs |
+| `losses`, `loss_goldens` | every loss: as data, numbers, gradients, missing targets |
+| `optimisers`, `optimiser_goldens` | every optimiser, traced against eager; historical logs |
 | `fits` | small problems: XOR, corn yields, toy fits, autoencoder, credit default |
 | `batches` | every example counts once, whatever the size of the last batch |
 | `runs` | equal bits from equal seeds, resuming, saving, the state of the optimiser |
@@ -43,7 +43,9 @@ MODULES = (
     "layer_goldens",
     "dropout",
     "losses",
+    "loss_goldens",
     "optimisers",
+    "optimiser_goldens",
     "batches",
     "treatment",
     "plan",

@@ -14,10 +14,9 @@ from cortex.layers import Input, Linear, Tanh
 from cortex.losses import MeanSquaredError
 from cortex.network import Network
 from cortex.optimise.optimisers import Adam, Sgd
-from cortex.prediction import predict
 from cortex.training import evaluate, train
 
-from .fits import fitted
+from .fits import fitted, predicted
 
 CHECKS: list[Check] = []
 
@@ -29,18 +28,18 @@ def _network(dtype: str = "float32") -> Network:
 def _data(count: int) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(count)
     x = generator.normal(size=(count, 3)).astype(np.float32)
-    return {"x": x, "target": x @ np.float32([[1.0], [-2.0], [0.5]]) + np.float32(0.3)}
+    return {"x": x, "target": x @ np.array([[1.0], [-2.0], [0.5]], np.float32) + np.float32(0.3)}
 
 
 @checking(CHECKS, "batches/17 examples in batches of 5")
 def seventeen(backend: Backend) -> None:
     """17 outputs; training sees all 17; the mean loss is that of 17 examples, not of 4 batches."""
     data, network = _data(17), _network()
-    output = predict(network, data["x"], batch_size=5, backend=backend)
+    output = predicted(backend, network, data["x"], batch_size=5)
     if output.shape != (17, 1):
         raise Mismatch(f"predict: expected 17 outputs for 17 inputs, got {output.shape}")
-    close("in one batch", output, predict(network, data["x"], batch_size=17, backend=backend))
-    still = {"epochs": 1, "batch_size": 5, "optimiser": Sgd(0.0), "every": 100}
+    close("in one batch", output, predicted(backend, network, data["x"], batch_size=17))
+    still: dict[str, Any] = {"epochs": 1, "batch_size": 5, "optimiser": Sgd(0.0), "every": 100}
     *_, last = train(network, data, backend=backend, **still)
     equal("examples and steps", [last["examples"], last["step"]], [17, 4])
     within("mean loss", last["loss"], ((output - data["target"]) ** 2).mean(), 1e-5)
@@ -89,9 +88,9 @@ def two_hundred(backend: Backend) -> None:
     )
     if np.array_equal(first, second):
         raise Mismatch("the second epoch has the order of the first")
-    found = predict(network, data["x"], batch_size=10, backend=backend)
-    close("all at once", found, predict(network, data["x"], batch_size=200, backend=backend))
-    alone = np.concatenate([predict(network, x[None], backend=backend) for x in data["x"][:7]])
+    found = predicted(backend, network, data["x"], batch_size=10)
+    close("all at once", found, predicted(backend, network, data["x"], batch_size=200))
+    alone = np.concatenate([predicted(backend, network, x[None]) for x in data["x"][:7]])
     close("the first seven, alone", alone, found[:7])
 
 
@@ -135,8 +134,8 @@ def accuracy(backend: Backend) -> None:
     x = generator.normal(size=(43, 3)).astype(np.float32)
     data = {"x": x, "label": (x[:, 0] > 0).astype(np.int64) + (x[:, 1] > 0.5)}
     network = Network([("x", Input(3)), ("out", Linear(3))], seed=5)
-    right = predict(network, x, backend=backend).argmax(1) == data["label"]
-    still = {"epochs": 1, "batch_size": 8, "optimiser": Sgd(0.0), "every": 100}
+    right = predicted(backend, network, x).argmax(1) == data["label"]
+    still: dict[str, Any] = {"epochs": 1, "batch_size": 8, "optimiser": Sgd(0.0), "every": 100}
     *_, last = train(network, data, backend=backend, **still)
     within("accuracy of an epoch", last["accuracy"], right.mean(), 1e-12)
     found = evaluate(network, data, batch_size=8, backend=backend)

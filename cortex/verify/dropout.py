@@ -61,7 +61,11 @@ def _sums(layer: layers.Dropout, shape: tuple[int, ...], bar: float) -> Callable
             p = layer.probability
             spread = 4 * np.sqrt(p * (1 - p) / y.size)
             within("share of numbers dropped", (y == 0).mean(), p, spread)
-            equal("what is kept is divided by 1 - p", np.unique(y), np.float32([0, 1 / (1 - p)]))
+            equal(
+                "what is kept is divided by 1 - p",
+                np.unique(y),
+                np.array([0, 1 / (1 - p)], np.float32),
+            )
         else:
             ratio = layer.probability / (1 - layer.probability)
             within("variance of the factor", y.var(), ratio, 0.1 * ratio)

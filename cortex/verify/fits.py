@@ -35,6 +35,11 @@ def fitted(backend: Backend, network: Network, data: Any, **options: Any) -> Res
     return fit(network, data, backend=backend, progress=False, every=1 << 30, **options)
 
 
+def predicted(backend: Backend, network: Network, data: Any, batch_size: int = 256) -> np.ndarray:
+    """Return the only output of a network, one row per example."""
+    return np.asarray(predict(network, data, batch_size=batch_size, backend=backend))
+
+
 @checking(CHECKS, "fit/xor")
 def exclusive_or(backend: Backend) -> None:
     """2-3-1 logistic units, plain SGD one example at a time, 1000 epochs: all four cases right."""
@@ -45,7 +50,7 @@ def exclusive_or(backend: Backend) -> None:
         backend, network, xor(), epochs=1000, batch_size=1, optimiser=Sgd(4.0), seed=1,
         loss=MeanSquaredError(),
     )  # fmt: skip
-    found = predict(result.network, xor(), backend=backend)
+    found = predicted(backend, result.network, xor())
     accuracy = float((np.round(found) == xor()["target"]).mean())
     within("accuracy on XOR", accuracy, 1.0, 0.001)
 
@@ -57,7 +62,7 @@ def corn_yields(backend: Backend) -> None:
     data = {"features": x.transform(corn()["features"]), "target": y.transform(corn()["target"])}
     network = Network([("features", Input(2)), Linear(1)], seed=3)
     result = fitted(backend, network, data, epochs=600, batch_size=10, optimiser=Adam(0.05))
-    found = y.inverse(predict(result.network, data["features"], backend=backend))
+    found = y.inverse(predicted(backend, result.network, data["features"]))
     error = float(np.mean((found - corn()["target"]) ** 2))
     if not 0.999 * PLANE <= error <= 1.05 * PLANE:
         raise Mismatch(f"corn: mean squared error {error:.4f}, the plane has {PLANE}")
@@ -77,9 +82,9 @@ TOY = {"x": np.ones((1, 2), np.float32), "target": np.array([[0.3, 0.7]], np.flo
 @checking(CHECKS, "fit/toy")
 def toy(backend: Backend) -> None:
     """From [.4 .8] to [.3 .7] in 200 iterations: 0.01 away at most."""
-    close("before", predict(_toy(), TOY["x"], backend=backend), [[0.4, 0.8]])
+    close("before", predicted(backend, _toy(), TOY["x"]), [[0.4, 0.8]])
     result = fitted(backend, _toy(), TOY, epochs=200, optimiser=Sgd(0.1))
-    within("after", predict(result.network, TOY["x"], backend=backend), TOY["target"], 0.01)
+    within("after", predicted(backend, result.network, TOY["x"]), TOY["target"], 0.01)
 
 
 @checking(CHECKS, "fit/toy with noise")
@@ -87,7 +92,7 @@ def noisy_toy(backend: Backend) -> None:
     """The same behind noise of deviation .01, added or multiplied: 0.1 away at most."""
     for noise in (GaussianNoise(0.01), MultiplicativeNoise(1.0, 0.01)):
         result = fitted(backend, _toy(noise), TOY, epochs=200, optimiser=Sgd(0.1), seed=2)
-        found = predict(result.network, TOY["x"], backend=backend)
+        found = predicted(backend, result.network, TOY["x"])
         within(f"after, with {noise}", found, TOY["target"], 0.1)
 
 
@@ -97,7 +102,7 @@ def autoencoder(backend: Backend) -> None:
     layer = Autoencoder(Linear(2), Linear(2))
     network = Network([("x", Input(2)), ("code", layer)], seed=1)
     result = fitted(backend, network, TOY, epochs=300, optimiser=Sgd(0.1))
-    code = predict(result.network, TOY["x"], backend=backend)
+    code = predicted(backend, result.network, TOY["x"])
     within("the code", code, TOY["target"], 0.1)
     p = result.network.parameters
     back = code @ p["code.down.weights"].T + p["code.down.bias"]
@@ -112,7 +117,7 @@ def normaliser(backend: Backend) -> None:
     network = Network([("x", Input(4)), Normaliser(learn_rate=0.01), ("out", Linear(1))])
     data = {"x": x, "target": x[:, :1]}
     result = fitted(backend, network, data, epochs=20, batch_size=20, optimiser=Sgd(0.01))
-    found = predict(result.network.with_outputs("normaliser1"), x, backend=backend)
+    found = predicted(backend, result.network.with_outputs("normaliser1"), x)
     within("mean", found.mean(0), np.zeros(4), 0.2)
     within("deviation", found.std(0), np.ones(4), 0.2)
 
@@ -148,11 +153,11 @@ def credit_default(backend: Backend) -> None:
         backend, network, data[: 9 * len(data) // 10], epochs=10, batch_size=50,
         optimiser=Adam(0.02), loss=BinaryCrossEntropy(),
     )  # fmt: skip
-    much, little = predict(result.network, [[5000.0, 10.0], [5.0, 100_000.0]], backend=backend)
+    much, little = predicted(backend, result.network, [[5000.0, 10.0], [5.0, 100_000.0]])
     if not (much[0] > 0.96 and little[0] < 0.02):
         raise Mismatch(f"default: expected above .96 and below .02, got {much[0]}, {little[0]}")
     rest = data[9 * len(data) // 10 :]
-    accuracy = ((predict(result.network, rest, backend=backend) > 0.5) == rest["target"]).mean()
+    accuracy = ((predicted(backend, result.network, rest) > 0.5) == rest["target"]).mean()
     if accuracy < 0.95:
         raise Mismatch(f"default: accuracy {accuracy} on the tenth left out, expected .95")
 
@@ -164,6 +169,6 @@ def sine(backend: Backend) -> None:
     network = Network([("x", Input(1)), Linear(16), Relu(), Linear(1)], seed=2)
     data = {"x": x, "target": np.sin(x)}
     result = fitted(backend, network, data, epochs=300, batch_size=33, optimiser=Adam(0.01))
-    error = float(np.mean((predict(result.network, x, backend=backend) - np.sin(x)) ** 2))
+    error = float(np.mean((predicted(backend, result.network, x) - np.sin(x)) ** 2))
     if error > 0.01:
         raise Mismatch(f"sine: mean squared error {error}")

@@ -1,4 +1,4 @@
-"""Every loss: as data, its number and gradients, missing targets, goldens, its pull in training."""
+"""Every loss: as data, its number and gradients, with missing targets and sample weights."""
 
 from __future__ import annotations
 
@@ -9,21 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from cortex import layers, losses
+from cortex import losses
 from cortex.build import Build
 from cortex.compute.autodiff import gradients
 from cortex.compute.backend import Backend
 from cortex.compute.program import Program
 from cortex.compute.registry import get_backend
 from cortex.compute.verify import Check, Mismatch, close, execute, within
-from cortex.compute.verify.golden import array, load
 from cortex.description import short
-from cortex.executables import training_step
 from cortex.gradient_check import GradientError, gradient_check
 from cortex.layers import register_function
 from cortex.losses import loss_value
-from cortex.network import Network
-from cortex.optimise.optimisers import Sgd
 from cortex.protocols import Loss
 
 CLASSES = 4
@@ -137,7 +133,7 @@ def _data(row: Row) -> Callable[[Backend], None]:
     return check
 
 
-def _results(
+def results_of(
     backend: Backend, row: Row, dtype: str, output: np.ndarray, target: np.ndarray, weights: Any
 ) -> dict[str, np.ndarray]:
     """Return the number, its gradient and the loss's own statistics after the run."""
@@ -170,7 +166,7 @@ def _numbers_of(row: Row, dtype: str) -> Callable[[Backend], None]:
                 for w in (None, weights):
                     data = row.draw(batch, missing)
                     got, wanted = (
-                        _results(b, row, dtype, *data, w) for b in (backend, get_backend("numpy"))
+                        results_of(b, row, dtype, *data, w) for b in (backend, get_backend("numpy"))
                     )
                     what = f"{row.name}, batch {batch}" + ", targets missing" * missing
                     for name, found in got.items():
@@ -198,79 +194,6 @@ def _differences(row: Row) -> Callable[[Backend], None]:
     return check
 
 
-def _golden(entry: dict[str, Any], dtype: str) -> Callable[[Backend], None]:
-    def check(backend: Backend) -> None:
-        kinds = {"mse": losses.MeanSquaredError, "mae": losses.MeanAbsoluteError}
-        row = Row(kinds[entry["loss"]](), tuple(entry["output"]["shape"][1:]))
-        output, target = array(entry["output"]), array(entry["target"])
-        got = _results(backend, row, dtype, output, target, None)
-        limit = max(entry["tolerance"], 1e-6 if dtype == "float32" else 1e-12)
-        if "filled" in entry:  # missing: as if the target were the output
-            filled = array(entry["filled"])
-            there = ~np.isnan(target)
-            close("what is there", np.where(there, target, output), filled)
-            within("value", got["value"], np.mean((output - filled)[there] ** 2), 1e-5)
-            within("gradient of what is missing", got["gradient"][~there], 0 * output[~there], 0)
-            return
-        within("value", got["value"], entry["value"], limit)
-        within("gradient", got["gradient"], array(entry["gradient"]), limit)
-
-    return check
-
-
-def _golden_centres(entry: dict[str, Any], dtype: str) -> Callable[[Backend], None]:
-    """One training step: features pull as x - centre does, centres move and keep their length."""
-
-    def check(backend: Backend) -> None:
-        x, labels = array(entry["output"]), np.array(entry["labels"], np.int32)
-        network = Network(
-            [("x", layers.Input(5)), ("y", layers.Prelu(1.0, "element"))], dtype=dtype
-        )
-        loss = losses.CentreLoss(5, **entry["arguments"])
-        step = training_step(
-            network, optimiser=Sgd(1.0), batch_size=len(x), loss=loss, backend=backend
-        )
-        for name, content in (
-            ("x", x), ("label", labels), ("loss.y.centres", array(entry["centres"])),
-        ):  # fmt: skip
-            step.write(name, content)
-        step.run()
-        limit, difference = entry["tolerance"], array(entry["difference"])
-        within("new centres", step.read("loss.y.centres"), array(entry["new_centres"]), limit)
-        within("loss", step.read("loss"), (difference**2).sum(1).mean() / 2, limit)
-        # y = x where x > 0, else slope x: nothing below 0 is there, so the slopes stay
-        within("slopes", step.read("y.slope"), np.ones(5), 0)
-        row = Row(loss, (5,))
-        got = _results_at(backend, row, dtype, x, labels, array(entry["centres"]))
-        within("gradient", len(x) * got, difference, limit)
-
-    return check
-
-
-def _results_at(
-    backend: Backend, row: Row, dtype: str, x: np.ndarray, labels: np.ndarray, centres: np.ndarray
-) -> np.ndarray:
-    p = Program()
-    build = Build(p, False, dtype)
-    o, t, c = (
-        p.input("o", x.shape, dtype),
-        p.input("t", labels.shape, "int32"),
-        p.input("c", centres.shape, dtype),
-    )
-    p.output("gradient", gradients(p, loss_value(build, row.loss, o, t, centres=c), [o])[0])
-    return execute(backend, p, {"o": x, "t": labels, "c": centres}).read("gradient")
-
-
-def _goldens() -> list[Check]:
-    found = []
-    for entry in load("losses"):
-        make = _golden_centres if entry["loss"] == "centre" else _golden
-        for dtype in ("float32", "float64"):
-            name = f"golden loss/{entry['name']}/{dtype}"
-            found.append(Check(name, make(entry, dtype), needs=(dtype,)))
-    return found
-
-
 def _large_logits(backend: Backend) -> None:
     """Logits of +-1000 and +-60: the loss is their difference or 0, the gradient p - q, finite."""
     for dtype in ("float32", "float64"):
@@ -279,19 +202,15 @@ def _large_logits(backend: Backend) -> None:
         for size in (60.0, 1000.0):
             x = np.array([[size, -size, 0, 0], [-size, size, 0, 0], [size] * 4])
             row = Row(losses.SoftmaxCrossEntropy(), (CLASSES,))
-            got = _results(backend, row, dtype, x, np.zeros(3, np.int32), None)
+            got = results_of(backend, row, dtype, x, np.zeros(3, np.int32), None)
             close("loss", got["value"], (0 + 2 * size + np.log(4)) / 3)
             wanted = np.array([[0, 0, 0, 0], [-1, 1, 0, 0], [-0.75, 0.25, 0.25, 0.25]]) / 3
             within("gradient", got["gradient"], wanted, 1e-6)
             row = Row(losses.BinaryCrossEntropyWithLogits(), (2,))
             z, t = np.array([[size, -size]]), np.array([[1.0, 1.0]])
-            got = _results(backend, row, dtype, z, t, None)
+            got = results_of(backend, row, dtype, z, t, None)
             close("binary loss", got["value"], size / 2)
             within("binary gradient", got["gradient"], [[0, -0.5]], 1e-6)
 
 
-CHECKS = [
-    *checks_of(ROWS),
-    *_goldens(),
-    Check("loss/logits of a thousand", _large_logits),
-]
+CHECKS = [*checks_of(ROWS), Check("loss/logits of a thousand", _large_logits)]

@@ -15,6 +15,10 @@ from .solvers import register, remembered, searched, two_loops
 
 FORMULAS = ("fletcher_reeves", "polak_ribiere", "hestenes_stiefel", "dai_yuan", "hager_zhang")
 
+# these go on with tiny steps once they make one, unless they start again where successive gradients
+# are far from orthogonal (Powell 1977, equation 18)
+_STALLING = ("fletcher_reeves", "dai_yuan")
+
 
 @register
 @dataclass(frozen=True)
@@ -32,12 +36,12 @@ class ConjugateGradients:
     | hager_zhang | max(y.Pg / d.y - 2 y.Py d.g / (d.y)^2, ...) | Hager and Zhang 2005, equations 1.3 and 1.6 |
 
     P is the inverse Hessian that BFGS makes of the last `memory` steps (Buckley 1978; Hager and Zhang
-    2013); memory 0 is the plain method. The direction starts again from -P g where it would rise, and
-    after 2 n steps of the plain method. State: direction, moves, gradient_changes, slope, num_steps.
+    2013); memory 0 is the plain method. The direction starts again from -P g where it would rise.
+    State: direction, last_gradient, moves and gradient_changes [k, n], step_size, num_steps.
     """
 
-    formula: str = "hager_zhang"
-    memory: int = 5
+    formula: str = "polak_ribiere"
+    memory: int = 10
     search: LineSearch = StrongWolfe(curvature=0.4)
 
     def __post_init__(self) -> None:
@@ -94,6 +98,8 @@ class ConjugateGradients:
         def p(v: np.ndarray) -> np.ndarray:
             return two_loops(v, moves, changes)
 
+        if self.formula in _STALLING and abs(g @ p(old)) >= 0.2 * (g @ p(g)):
+            return 0.0
         if self.formula == "fletcher_reeves":
             return float(g @ p(g) / (old @ p(old)))
         if self.formula == "polak_ribiere":

@@ -83,8 +83,8 @@ def test_the_program_computes_the_value_too() -> None:
 
 def test_another_backend_gives_the_same_gradient() -> None:
     point = np.random.default_rng(4).standard_normal(5)
-    for name in ("matrices", "backwards", "elementwise"):
-        one, two = derived(EXPRESSIONS[name]), derived(EXPRESSIONS[name], backend="cpu")
+    for expression in EXPRESSIONS.values():
+        one, two = derived(expression, backend="numpy"), derived(expression, backend="cpu")
         np.testing.assert_allclose(one.gradient(point), two.gradient(point), rtol=1e-12, atol=1e-12)
 
 
