@@ -61,7 +61,11 @@ def scipy_values(problem: Problem) -> list[float]:
     options = {"maxiter": LIMIT, "maxfun": LIMIT, "ftol": 1e-20, "gtol": 1e-12, "maxcor": 10}
     with np.errstate(all="ignore"):
         minimize(
-            watched.value, np.array(problem.start), jac=watched.gradient, method="L-BFGS-B", options=options
+            watched.value,
+            np.array(problem.start),
+            jac=watched.gradient,
+            method="L-BFGS-B",
+            options=options,
         )
     return watched.values
 
@@ -91,7 +95,9 @@ def compare(problem: Problem) -> Row:
     minimum = min(ends, default=near) if near else 0.0
     target = minimum * (1 + 1e-6) if minimum else 1e-8
     found = {name: reached(values, target) for name, values in ours.items()}
-    return Row(problem, minimum, reached(theirs, target), found, {n: min(v) for n, v in ours.items()})
+    return Row(
+        problem, minimum, reached(theirs, target), found, {n: min(v) for n, v in ours.items()}
+    )
 
 
 def ratios(rows: Sequence[Row], method: str) -> list[float]:
@@ -104,14 +110,20 @@ def main(arguments: Sequence[str]) -> None:
     import scipy
 
     rows = [compare(problem) for problem in classics().values()]
-    line = "| {:27} | {:>2} | {:>12} | {:>6} | {:>6} | {:>6} |" if "--markdown" in arguments else "{:27} {:>2} {:>12} {:>6} {:>6} {:>6}"
+    line = (
+        "| {:27} | {:>2} | {:>12} | {:>6} | {:>6} | {:>6} |"
+        if "--markdown" in arguments
+        else "{:27} {:>2} {:>12} {:>6} {:>6} {:>6}"
+    )
     print(line.format("problem", "n", "f*", "SciPy", *METHODS))
     if "--markdown" in arguments:
         print("|---|---|---|---|---|---|")
     for row in rows:
         counts = [c or "-" for c in (row.scipy, *row.ours.values())]
         print(line.format(row.problem.name, len(row.problem.start), f"{row.minimum:.6g}", *counts))
-    print(f"\nSciPy {scipy.__version__}; {sum(r.scipy is not None for r in rows)} of {len(rows)} problems solved by it")
+    print(
+        f"\nSciPy {scipy.__version__}; {sum(r.scipy is not None for r in rows)} of {len(rows)} problems solved by it"
+    )
     for method in METHODS:
         found = np.array(ratios(rows, method))
         print(

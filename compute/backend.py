@@ -73,7 +73,13 @@ class PlanReport:
 
 
 class Memory(Protocol):
-    """Named persistent buffers of one backend; executables compiled with the same memory share state by name."""
+    """Named persistent buffers of one backend; executables compiled with the same memory share state by name.
+
+    Whoever runs these executables one at a time may say so by setting `one_at_a_time`: a backend may then let those
+    that are compiled later use the same memory for activations.
+    """
+
+    one_at_a_time: bool
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the buffers held."""

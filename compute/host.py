@@ -24,10 +24,23 @@ class HostMemory:
 
     def __init__(self) -> None:
         self.arrays: dict[str, np.ndarray] = {}
+        self.one_at_a_time = False  # the executables never run at once: they may share one arena
+        self._arena: np.ndarray | None = None
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the buffers held."""
         return tuple(self.arrays)
+
+    def arena(self, size: int) -> np.ndarray:
+        """Return `size` bytes for the activations of an executable.
+
+        Where executables run one at a time they get the same bytes, if there are enough: the outputs of one are then
+        good until another runs.
+        """
+        if self.one_at_a_time and self._arena is not None and self._arena.size >= size:
+            return self._arena
+        self._arena = aligned(Spec((size,), "uint8"))
+        return self._arena
 
     def require(self, name: str, spec: Spec) -> np.ndarray:
         """Return the array `name`, made of zeros where there is none yet.

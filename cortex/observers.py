@@ -149,7 +149,9 @@ class ProgressBar:
             speed=f"{record['examples_per_second']:,.0f}/s",
         )  # fmt: skip
         if record["epoch_complete"]:
-            self._progress.console.print(epoch_line(record, self.epochs), highlight=False, soft_wrap=True)
+            self._progress.console.print(
+                epoch_line(record, self.epochs), highlight=False, soft_wrap=True
+            )
 
     def _start(self) -> None:
         from rich.console import Console

@@ -64,7 +64,9 @@ def begin(rules: Any) -> Rule:
     made = [r() if isinstance(r, Factory) else r for r in several]
 
     def check(r: Mapping[str, Any]) -> Reason | None:
-        answers = [rule(r) for rule in made]  # all of them: rules that remember must see every record
+        answers = [
+            rule(r) for rule in made
+        ]  # all of them: rules that remember must see every record
         return next((as_reason(a) for a in answers if as_reason(a)), None)
 
     return check

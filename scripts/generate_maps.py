@@ -50,6 +50,8 @@ FUNCTIONS: dict[str, tuple[Function, Sequence[str]]] = {
     "standardised": (lambda x, mu, f: (x - mu) * f, ("vvv", "vss")),
     "normalised": (lambda x, mu, f, b: (x - mu) * f + b, ("vvvv", "vsss")),
     "relu of the normalised": (lambda x, mu, f, b: a.relu((x - mu) * f + b), ("vvvv", "vsss")),
+    "normalised sum": (lambda x, y, mu, f, b: (x + y - mu) * f + b, ("vssss",)),
+    "relu of the normalised sum": (lambda x, y, mu, f, b: a.relu((x + y - mu) * f + b), ("vssss",)),
     "gradient through batch normalisation": (
         lambda f, c, s, z, t: f * (c - s * 0.5 - z * (t * 0.25)),
         ("vvvvv", "svsvs"),

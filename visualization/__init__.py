@@ -6,6 +6,8 @@
 | which class is taken for which | `confusion_figure` | `confusion` |
 | what a first layer looks for | `filter_grid`, `network_filters` | `filters` |
 | the examples a network is most wrong about | `worst_mistakes` | `gallery` |
+| where a descent went, and how fast | `descent_figure`, `descent_paths`, `descent_curves`, ... | `descent` |
+| the same step by step, as a web page | `descent_page` | `descent_web` |
 | how a network is wired | `network_text`, `network_dot` | `graph` |
 
     from cortex.visualization import training_curves
@@ -25,6 +27,11 @@ from typing import Any
 # public name -> the module that defines it; matplotlib is loaded with the module
 _NAMES = {
     "confusion_figure": "confusion",
+    "descent_animation": "descent",
+    "descent_curves": "descent",
+    "descent_figure": "descent",
+    "descent_page": "descent_web",
+    "descent_paths": "descent",
     "filter_grid": "filters",
     "network_dot": "graph",
     "network_filters": "filters",

@@ -30,7 +30,7 @@ class CpuExecutable:
         self._low = low = lower(program)
         self._buffers = buffers = HostBuffers(program, memory)
         arena = assign(low)
-        self._arena = aligned(Spec((arena.size,), "uint8"))
+        self._arena = memory.arena(arena.size)
         for root in arena.roots:
             root.address += self._arena.ctypes.data
         self._constants: dict[Value, np.ndarray] = {}

@@ -18,6 +18,7 @@ from typing import Any
 from ..emission import emit
 from ..expression import Expression
 
+FORMAT = "1"  # of what is compiled around the emitted source; a new one leaves old cache files unread
 FLAT_GRAIN = 8192  # elements: about 2 microseconds of simple work, what waking a thread costs
 
 
@@ -168,12 +169,10 @@ def compiled(form: Form) -> Any:
     import numba
     import numpy as np
 
-    from cortex import __version__
-
     from .cache import stored
 
     text = f"# computed in {form.compute}\n{source(form)}\n"
-    path = stored(text, __version__, numba.__version__, np.__version__)
+    path = stored(text, FORMAT, numba.__version__, np.__version__)
     space = _names(form.compute)
     code = compile(text, str(path or "<map>"), "exec")
     exec(code, space)  # our own emitted source, never what the file holds

@@ -60,6 +60,10 @@ def train(
     step_size: Annotated[
         float | None, _option("Step size of the optimiser.  [default: its own]")
     ] = None,
+    schedule: Annotated[
+        str | None,
+        _option("cosine (the step size falls to 0 over the run) or constant.  [default: cosine]"),
+    ] = None,
     seed: Annotated[
         int | None, _option("Of weights, order and random layers.  [default: 0]", min=0)
     ] = None,
@@ -97,6 +101,7 @@ def train(
 
     given = {
         "backend": backend, "network": model, "epochs": epochs, "batch_size": batch_size, "optimiser": optimiser,
+        "schedule": schedule,
         "seed": seed, "target_accuracy": target_accuracy, "data": data, "test": test, "data_dir": data_dir,
         "limit": limit,
     }  # fmt: skip

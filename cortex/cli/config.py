@@ -17,6 +17,7 @@
 | `target` | the column of targets, or `{output: column}` | `label`, `target` or `y` |
 | `loss` | a loss, or `{output: loss}`, or `{output: {"loss": loss, "weight": 0.5}}` | by output and target |
 | `optimiser` | an optimiser | `Adam` |
+| `schedule` | `cosine`: the step size falls along half a cosine to 0 at the end of the run; `constant` | `cosine` |
 | `epochs`, `batch_size`, `seed`, `backend` | as the options of that name | 5, 64, 0, `auto` |
 | `target_accuracy` | stop when the test accuracy reaches it | none |
 
@@ -38,6 +39,7 @@ from cortex.compute.errors import DescriptionError, near
 from cortex.rules import COUNT, NONE, SHARE, Rule, check, either, is_integer
 
 SEED = Rule("an integer from 0 to 2^64 - 1", lambda v: is_integer(v, 0) and v < 2**64)
+SCHEDULE = Rule("'cosine' or 'constant'", lambda v: v in ("cosine", "constant"))
 TEXT = Rule("a string", lambda v: isinstance(v, str) and bool(v))
 OBJECT = Rule("an object", lambda v: isinstance(v, Mapping))
 EXTRA = ("name", "cortex")  # what a run's own config.json says besides
@@ -55,6 +57,7 @@ class Config:
     target: Any = None
     loss: Any = None
     optimiser: Any = "Adam"
+    schedule: str = "cosine"
     epochs: int = 5
     batch_size: int = 64
     seed: int = 0
@@ -72,6 +75,7 @@ class Config:
             target=either(TEXT, OBJECT, NONE),
             loss=either(TEXT, OBJECT, NONE),
             optimiser=either(TEXT, OBJECT),
+            schedule=SCHEDULE,
             epochs=COUNT,
             batch_size=COUNT,
             seed=SEED,
@@ -241,3 +245,16 @@ def optimiser_of(config: Config, step_size: float | None = None) -> Any:
     if step_size is not None:
         data = {**data, "step_size": step_size}
     return optimisers.from_data(data)
+
+
+def scheduled(optimiser: Any, schedule: str, steps: int) -> Any:
+    """Return an optimiser whose step size falls to 0 over `steps` updates, if that is the schedule.
+
+    What comes with a schedule of its own, or without a step size, stays as it is.
+    """
+    from cortex.optimise.schedules import Cosine
+
+    size = getattr(optimiser, "step_size", None)
+    if schedule != "cosine" or not isinstance(size, (int, float)):
+        return optimiser
+    return dataclasses.replace(optimiser, step_size=Cosine(float(size), steps))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortex.compute.errors import DescriptionError
 
-from .config import Config, located, loss_of, network_of, optimiser_of, read_config
+from .config import Config, located, loss_of, network_of, optimiser_of, read_config, scheduled
 from .data import fitting, held_out, open_data
 from .errors import say
 from .folder import CHECKPOINT, CONFIG
@@ -154,10 +154,12 @@ def prepared(config: Config, resume: Path | None, step_size: float | None) -> Jo
             they should be.
     """
     from cortex.compute import get_backend
+    from cortex.optimise import optimisers
     from cortex.training import load_checkpoint
 
     get_backend(config.backend)
     loss, optimiser = loss_of(config), optimiser_of(config, step_size)
+    config = replace(config, optimiser=optimisers.to_data(optimiser))
     start = load_checkpoint(resume / CHECKPOINT) if resume else None
     network = start.network if start is not None else network_of(config)
     if start is not None and start.position.get("epoch", 0) >= config.epochs:
@@ -176,4 +178,6 @@ def prepared(config: Config, resume: Path | None, step_size: float | None) -> Jo
             _, remarks = fitting(network, data, what, config.target)
             for remark in remarks:
                 say(f"note: {what}: {remark}")
+    steps = config.epochs * -(-len(training) // config.batch_size)
+    optimiser = scheduled(optimiser, config.schedule, steps)
     return Job(config, network, loss, optimiser, training, test, start)

@@ -47,11 +47,8 @@ def train(
 def _record(job: Job, name: str) -> dict[str, Any]:
     """Return what config.json holds: a complete config, the network written out."""
     import cortex
-    from cortex.optimise import optimisers
 
-    written = replace(
-        job.config, network=job.network.to_data(), optimiser=optimisers.to_data(job.optimiser)
-    )
+    written = replace(job.config, network=job.network.to_data())
     return {"name": name, "cortex": cortex.__version__, **written.to_data()}
 
 

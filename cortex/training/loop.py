@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cortex.protocols import Optimiser
 
 EPOCHS = 5  # when neither epochs nor a rule is given
+JUDGED = 32  # examples per evaluation at least; at the size of a training step it needs no memory of its own
 
 
 def train(
@@ -109,7 +110,7 @@ def records(run: Run) -> Iterator[Record]:
                     return
         more: dict[str, Any] = {"epoch_complete": True}
         if run.test is not None:
-            found = evaluate_in(session, run.test)
+            found = evaluate_in(session, run.test, max(session.batch_size, JUDGED))
             more |= {f"test_{k}": v for k, v in found.items()}
         more["epoch_seconds"] = time.perf_counter() - epoch_begin
         record = _record(run, more)

@@ -89,6 +89,7 @@ class Session:
             )
             if self.memory is None:
                 self.memory = made.memory
+                self.memory.one_at_a_time = True  # training, the last batch and evaluation take turns
                 for name, array in self._first.items():
                     made.executable.write(name, array)
             self._steps[size] = made

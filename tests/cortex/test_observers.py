@@ -74,5 +74,7 @@ def test_log_file_endings() -> None:
 
 
 def test_epoch_line() -> None:
-    line = observers.epoch_line({"epoch": 2, "loss": 0.5, "test_accuracy": 0.75, "epoch_seconds": 1.25}, 5)
+    line = observers.epoch_line(
+        {"epoch": 2, "loss": 0.5, "test_accuracy": 0.75, "epoch_seconds": 1.25}, 5
+    )
     assert line == "epoch 2/5  loss 0.5000  test accuracy 0.7500  1.2 s"

@@ -12,7 +12,9 @@ from cortex.records import Lazy, Record, from_json, to_json
 
 def made() -> tuple[Record, list[int]]:
     calls: list[int] = []
-    return Record({"step": 1, "value": Lazy(lambda: calls.append(1) or 2.5), "params": np.ones(2)}), calls
+    return Record(
+        {"step": 1, "value": Lazy(lambda: calls.append(1) or 2.5), "params": np.ones(2)}
+    ), calls
 
 
 def test_an_entry_is_computed_once_when_it_is_read() -> None:
@@ -26,7 +28,9 @@ def test_asking_whether_it_is_there_computes_nothing() -> None:
     record, calls = made()
     assert "value" in record and "loss" not in record
     assert list(record) == ["step", "value", "params"] and len(record) == 3
-    assert "value=" not in repr(record) and "step=1" in repr(record) and "also: value" in repr(record)
+    assert (
+        "value=" not in repr(record) and "step=1" in repr(record) and "also: value" in repr(record)
+    )
     assert record.plain() == {"step": 1}
     assert not calls
     assert record.get("value") == 2.5 and record.get("loss") is None

@@ -51,7 +51,10 @@ def test_rules(rule: Any, expected: tuple[int, Reason | None]) -> None:
 
 
 def test_not_finite() -> None:
-    assert ends(stopping.not_finite("loss"), [{"loss": 1.0}, {}, {"loss": float("nan")}]) == (2, Reason.NOT_FINITE)
+    assert ends(stopping.not_finite("loss"), [{"loss": 1.0}, {}, {"loss": float("nan")}]) == (
+        2,
+        Reason.NOT_FINITE,
+    )
 
 
 def test_rules_that_remember_see_every_record() -> None:
@@ -60,7 +63,13 @@ def test_rules_that_remember_see_every_record() -> None:
 
 
 def test_every_rule_is_a_factory() -> None:
-    for rule in (stopping.steps(1), stopping.plateau(), stopping.any_of(), stopping.all_of(), stopping.seconds(1)):
+    for rule in (
+        stopping.steps(1),
+        stopping.plateau(),
+        stopping.any_of(),
+        stopping.all_of(),
+        stopping.seconds(1),
+    ):
         assert isinstance(rule, Factory) and callable(rule())
 
 

@@ -78,9 +78,7 @@ def study(
     return _run(function, optimiser, initial, terminate, observers, project, seed)
 
 
-def do_study(
-    function: Any, optimiser: Any, initial: Any, terminate: Any, **options: Any
-) -> Reason:
+def do_study(function: Any, optimiser: Any, initial: Any, terminate: Any, **options: Any) -> Reason:
     """Study for what `terminate` does on the way, and return only the reason; options as for `study`."""
     return _run(function, optimiser, initial, terminate, **options).reason
 

@@ -32,7 +32,8 @@ def term(*unlabelled: Any, in_: Any = (), out: Any = (), **others: Any) -> Facto
     """
     problems = [f"{_name(t)} has no label: write term(in_=[...], out=[...])" for t in unlabelled]
     problems += [
-        f"no label is named {label!r}{near(label, LABELS)}; known: {', '.join(LABELS)}" for label in others
+        f"no label is named {label!r}{near(label, LABELS)}; known: {', '.join(LABELS)}"
+        for label in others
     ]
     ins, outs = ([t] if callable(t) else list(t) for t in (in_, out))
     problems += [

@@ -84,7 +84,9 @@ class Derived:
         return f"Derived({self.name})"
 
 
-def derived(expression: Callable[[Any], Any], name: str = "", backend: str | None = None) -> Derived:
+def derived(
+    expression: Callable[[Any], Any], name: str = "", backend: str | None = None
+) -> Derived:
     """Return the function of an expression, with its derived gradient; see `Derived`."""
     return Derived(expression, name or getattr(expression, "__name__", "function"), backend)
 

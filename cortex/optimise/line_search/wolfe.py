@@ -46,7 +46,9 @@ class StrongWolfe:
     def __post_init__(self) -> None:
         check(self, sufficient=BELOW_ONE, curvature=BELOW_ONE, limit=COUNT)
         if not self.sufficient < self.curvature:
-            problem = f"expected sufficient < curvature, given {self.sufficient} and {self.curvature}"
+            problem = (
+                f"expected sufficient < curvature, given {self.sufficient} and {self.curvature}"
+            )
             raise DescriptionError("StrongWolfe", [problem])
 
     def search(self, point: Any, direction: Vector, slope: float, first: float) -> Any | None:
@@ -76,13 +78,13 @@ class StrongWolfe:
                 stage = 2
             tilted = stage == 1 and now.f <= low.f and not enough
             tilt = line if tilted else 0.0
-            l, h, t = (x and x.tilted(tilt) for x in (low, high, now))
-            following = _next(l, h, t, ceiling)
+            left, right, t = (x and x.tilted(tilt) for x in (low, high, now))
+            following = _next(left, right, t, ceiling)
             # where the interval ends now (Moré and Thuente, section 2)
-            if t.f > l.f:
+            if t.f > left.f:
                 high = now
             else:
-                if t.g * (l.a - t.a) < 0 or (h is None and t.g > 0):
+                if t.g * (left.a - t.a) < 0 or (right is None and t.g > 0):
                     high = low
                 low = now
             a = following
@@ -111,7 +113,11 @@ def _next(low: Trial, high: Trial | None, now: Trial, ceiling: float) -> float:
         if high is not None:
             step = cubic if beyond and abs(cubic - now.a) < abs(secant - now.a) else secant
             edge = now.a + 0.66 * (high.a - now.a)
-            return min(step, edge) if away * (high.a - now.a) > 0 and high.a > now.a else max(step, edge)
+            return (
+                min(step, edge)
+                if away * (high.a - now.a) > 0 and high.a > now.a
+                else max(step, edge)
+            )
         step = cubic if beyond and abs(cubic - now.a) > abs(secant - now.a) else secant
         return min(max(step, now.a + 1.1 * (now.a - low.a)), _reach(low, now, ceiling))
     if high is not None:  # 4: the slope steepens

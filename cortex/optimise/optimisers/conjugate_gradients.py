@@ -9,7 +9,7 @@ import numpy as np
 
 from cortex.optimise.line_search import LineSearch, StrongWolfe
 from cortex.protocols import State
-from cortex.rules import check, is_integer, one_of, Rule
+from cortex.rules import Rule, check, is_integer, one_of
 
 from .solvers import register, remembered, searched, two_loops
 

@@ -49,6 +49,8 @@ class LBfgs:
                 return None
             moves = changes = moves[:0]
         old = {"moves": moves, "gradient_changes": changes}
-        moves, changes = remembered(old, self.memory, there.params - point.params, there.gradient() - g)
+        moves, changes = remembered(
+            old, self.memory, there.params - point.params, there.gradient() - g
+        )
         new = {"moves": moves, "gradient_changes": changes, "num_steps": state["num_steps"] + 1}
         return there, new

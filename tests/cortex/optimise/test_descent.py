@@ -70,7 +70,10 @@ def test_what_nobody_reads_is_never_computed() -> None:
         _ = last["value"], last["gradient"]
     assert (f.values, f.gradients) == (1, 11)
     next(running)
-    assert (f.values, f.gradients) == (1, 11)  # the gradient that was read is the one that was stepped with
+    assert (f.values, f.gradients) == (
+        1,
+        11,
+    )  # the gradient that was read is the one that was stepped with
 
 
 def test_every_record_stays_what_it_was_and_resumes() -> None:
@@ -162,7 +165,11 @@ def test_results_carry_reasons() -> None:
     result = d.study(ELLIPSOID, Sgd(), [1, 2], d.limit_gradient(1e-3))
     assert result.reason is Reason.GRADIENT
     assert result.reason.value == "The gradient is small enough."
-    assert np.linalg.norm(result.gradient) <= 1e-3 < np.linalg.norm(ELLIPSOID.gradient(result.params / 0.8))
+    assert (
+        np.linalg.norm(result.gradient)
+        <= 1e-3
+        < np.linalg.norm(ELLIPSOID.gradient(result.params / 0.8))
+    )
     assert result.value == ELLIPSOID.value(result.params)
     assert f"steps={result.steps}" in repr(result) and "small enough" in repr(result)
 
@@ -187,7 +194,10 @@ def test_rules(rule: Any, reason: Reason, steps: int) -> None:
 
 def test_a_rule_is_asked_before_the_first_step_and_begins_afresh_for_each_study() -> None:
     asked: list[int] = []
-    assert d.do_study(ELLIPSOID, Sgd(), [1, 2], lambda r: asked.append(r["step"]) or True) is Reason.RULE
+    assert (
+        d.do_study(ELLIPSOID, Sgd(), [1, 2], lambda r: asked.append(r["step"]) or True)
+        is Reason.RULE
+    )
     assert asked == [0]
     rule = d.term(out=[d.limit_steps(3)])
     assert [d.study(ELLIPSOID, Sgd(), [1, 2], rule).steps for _ in range(3)] == [3, 3, 3]
@@ -220,7 +230,9 @@ def test_log_has_everything_computed() -> None:
     kept = d.log(CROSS, Sgd(), [1, 2, 3], d.limit_steps(2))
     assert len(kept) == 3 and kept.reason is Reason.STEPS
     assert all(r.realised(key) for r in kept for key in r)
-    np.testing.assert_allclose(kept.column("gradient"), [[14, 16, 18], [1.6, 3.2, 4.8], [-0.64, 0.64, 1.92]])
+    np.testing.assert_allclose(
+        kept.column("gradient"), [[14, 16, 18], [1.6, 3.2, 4.8], [-0.64, 0.64, 1.92]]
+    )
     np.testing.assert_allclose(kept.column("params")[1:], [[-0.4, 0.4, 1.2], [-0.56, 0.08, 0.72]])
     assert kept[2]["value"] == pytest.approx(0.896)
     np.testing.assert_allclose(kept[2]["last_step"], [-0.16, -0.32, -0.48])
@@ -257,7 +269,9 @@ def test_modes_of_tests() -> None:
 
 
 def test_profile_counts_the_values_that_rules_read() -> None:
-    found = d.run_test(d.Test(functions.de_jong, Sgd(), [1, 2], [d.limit_value(1e-3), d.limit_gradient(0)]))
+    found = d.run_test(
+        d.Test(functions.de_jong, Sgd(), [1, 2], [d.limit_value(1e-3), d.limit_gradient(0)])
+    )
     assert found.value_calls == found.gradient_calls == found.result.steps + 1
     drawn = functions.stochastic(lambda x, seed: (x * x).sum(), lambda x, seed: 2 * x)
     found = d.run_test(d.Test(drawn, Sgd(), [1, 2], [d.limit_value(1e-3), d.limit_gradient(0)]))
@@ -305,7 +319,11 @@ def test_bounds_hold_at_every_step_and_at_the_start() -> None:
         assert (record["params"] >= [0.5, -1]).all() and (record["params"] <= 2).all()
     np.testing.assert_allclose(record["params"], [0.5, 0], atol=1e-6)
     result = d.study(
-        functions.de_jong, Sgd(0.3), [9, 9], d.limit_gradient(1e-8, "projected_gradient"), project=box
+        functions.de_jong,
+        Sgd(0.3),
+        [9, 9],
+        d.limit_gradient(1e-8, "projected_gradient"),
+        project=box,
     )
     assert result.reason is Reason.GRADIENT and np.linalg.norm(result.gradient) >= 1
     np.testing.assert_allclose(result.record["projected_gradient"], 0, atol=1e-8)
@@ -350,7 +368,10 @@ def test_transcript_formatted_and_paused() -> None:
     assert lines[0] == (
         "[ 1.00e+00  2.00e+00  3.00e+00  4.00e+00] [ 2.00e+00  8.00e+00  1.80e+01  3.20e+01]"
     )
-    groups = [len(g.split("\n")) - (g.startswith("\n") + g.endswith("\n")) for g in "\n".join(lines).split("--")]
+    groups = [
+        len(g.split("\n")) - (g.startswith("\n") + g.endswith("\n"))
+        for g in "\n".join(lines).split("--")
+    ]
     assert groups[:-1] == [3, 2, 2, 3, 3]
     assert result.steps == 12 and result.reason is Reason.ASKED
 
@@ -392,4 +413,6 @@ def test_transcript_adadelta() -> None:
 def test_transcript_adam_on_de_jong() -> None:
     golden = GOLDEN["adam_de_jong"]
     kept = d.log(functions.de_jong, Adam(), golden["initial"], d.limit_steps(19))
-    np.testing.assert_allclose(kept.column("params")[1:], golden["parameters_by_step"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        kept.column("params")[1:], golden["parameters_by_step"], rtol=0, atol=1e-6
+    )

@@ -13,7 +13,12 @@ from cortex.optimise.descent.interactive import HELP
 from cortex.stopping import Reason
 
 
-def typed(entries: Iterable[str], function: Any = functions.cross_paraboloid, initial: Any = (1, 2, 3), **more: Any) -> tuple[list[str], Any]:
+def typed(
+    entries: Iterable[str],
+    function: Any = functions.cross_paraboloid,
+    initial: Any = (1, 2, 3),
+    **more: Any,
+) -> tuple[list[str], Any]:
     answers, lines = iter(entries), []
 
     def read(prompt: str) -> str:
@@ -26,9 +31,29 @@ def typed(entries: Iterable[str], function: Any = functions.cross_paraboloid, in
 
 
 def test_the_originals_session() -> None:
-    entries = ["1", "0.1", "", "", ".01", ".05", "", "", "", ".1", *[""] * 16, "1", ".5", "", *[".1"] * 60]
+    entries = [
+        "1",
+        "0.1",
+        "",
+        "",
+        ".01",
+        ".05",
+        "",
+        "",
+        "",
+        ".1",
+        *[""] * 16,
+        "1",
+        ".5",
+        "",
+        *[".1"] * 60,
+    ]
     lines, result = typed(entries)
-    shown = [tuple(part.split(" = ")[1] for part in line.split(", ")) for line in lines if line.startswith("f")]
+    shown = [
+        tuple(part.split(" = ")[1] for part in line.split(", "))
+        for line in lines
+        if line.startswith("f")
+    ]
     assert shown[:10] == [
         ("50", "27.8568"), ("3.2", "5.98665"), ("0.896", "2.12264"), ("0.52736", "1.46503"),
         ("0.506126", "1.43377"), ("0.408792", "1.28312"), ("0.330701", "1.15189"), ("0.267716", "1.03553"),

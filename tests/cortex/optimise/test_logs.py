@@ -34,7 +34,10 @@ def _(request: pytest.FixtureRequest) -> None:
 def same(a: Any, b: Any) -> bool:
     """Equal to the last bit, with equal keys; a NaN equals a NaN."""
     return len(a) == len(b) and all(
-        set(x) == set(y) and all(np.array_equal(x[k], y[k], equal_nan=isinstance(x[k], (float, np.ndarray))) for k in x)
+        set(x) == set(y)
+        and all(
+            np.array_equal(x[k], y[k], equal_nan=isinstance(x[k], (float, np.ndarray))) for k in x
+        )
         for x, y in zip(a, b, strict=True)
     )
 
@@ -57,20 +60,23 @@ def test_a_descent_survives(tmp_path: Path, suffix: str) -> None:
 
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
+VECTORS = hn.arrays(np.float64, 3, elements=NUMBERS)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
 @given(
     rows=st.lists(
         st.fixed_dictionaries(
-            {"params": hn.arrays(np.float64, 3, elements=NUMBERS), "value": NUMBERS, "step": st.integers(-(2**53), 2**53)},
-            optional={"last_step": hn.arrays(np.float64, 3, elements=NUMBERS), "word": st.sampled_from(["a", "b c", "ü"])},
+            {"params": VECTORS, "value": NUMBERS, "step": st.integers(-(2**53), 2**53)},
+            optional={"last_step": VECTORS, "word": st.sampled_from(["a", "b c", "ü"])},
         ),
         min_size=1,
         max_size=5,
     )
 )  # fmt: skip
-def test_any_numbers_survive(tmp_path_factory: pytest.TempPathFactory, suffix: str, rows: Any) -> None:
+def test_any_numbers_survive(
+    tmp_path_factory: pytest.TempPathFactory, suffix: str, rows: Any
+) -> None:
     path = tmp_path_factory.getbasetemp() / f"any{suffix}"
     logs.save(rows, path)
     assert same(logs.load(path), rows)
@@ -79,14 +85,19 @@ def test_any_numbers_survive(tmp_path_factory: pytest.TempPathFactory, suffix: s
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_what_is_no_data_is_left_out(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"log{suffix}"
-    logs.save([{"step": 1, "optimiser": Adam(), "history": [np.ones(2)], "count": np.float64(3)}], path)
+    logs.save(
+        [{"step": 1, "optimiser": Adam(), "history": [np.ones(2)], "count": np.float64(3)}], path
+    )
     assert dict(logs.load(path)[0]) == {"step": 1, "count": 3.0}
 
 
 def training() -> tuple[Any, Any]:
     network = cortex.Network([("x", layers.Input(2)), layers.Linear(2)], seed=1)
     generator = np.random.default_rng(0)
-    data = {"x": generator.standard_normal((12, 2)).astype(np.float32), "target": generator.integers(0, 2, 12)}
+    data = {
+        "x": generator.standard_normal((12, 2)).astype(np.float32),
+        "target": generator.integers(0, 2, 12),
+    }
     return network, data
 
 
@@ -106,7 +117,9 @@ def test_a_training_history_opens_with_the_same_functions(tmp_path: Path, suffix
 def test_log_files_of_training_and_of_descents_open_too(tmp_path: Path, suffix: str) -> None:
     network, data = training()
     path, other = tmp_path / f"training{suffix}", tmp_path / f"descent{suffix}"
-    result = cortex.fit(network, data, epochs=2, batch_size=5, progress=False, observers=[LogFile(path)])
+    result = cortex.fit(
+        network, data, epochs=2, batch_size=5, progress=False, observers=[LogFile(path)]
+    )
     rows = logs.load(path)
     assert rows[-1]["loss"] == result.history[-1]["loss"] and rows[-1]["epoch_complete"] is True
     keys = ["value", "params"]
@@ -130,7 +143,12 @@ def test_export_writes_the_originals_text(tmp_path: Path) -> None:
     kept = d.log(functions.cross_paraboloid, Sgd(), [1, 2, 3], d.limit_steps(1))
     first = logs.export(kept, "three numbers", tmp_path)
     second = logs.export(kept, "again", tmp_path)
-    assert [p.name for p in (*first, *second)] == ["opt1-param.txt", "opt1-grad.txt", "opt2-param.txt", "opt2-grad.txt"]
+    assert [p.name for p in (*first, *second)] == [
+        "opt1-param.txt",
+        "opt1-grad.txt",
+        "opt2-param.txt",
+        "opt2-grad.txt",
+    ]
     lines = first[0].read_text().splitlines()
     assert lines[0] == "three numbers" and lines[1] == "1.0,2.0,3.0" and len(lines) == 3
     assert [float(v) for v in lines[2].split(",")] == kept[1]["params"].tolist()
@@ -141,7 +159,9 @@ def test_a_log_is_a_sequence() -> None:
     kept = d.log(functions.de_jong, Sgd(), [1, 2], d.limit_steps(4))
     assert len(kept[1:3]) == 2 and kept[-1]["step"] == 4 and kept[1:].reason is Reason.STEPS
     assert repr(kept) == "Log(5 records: The number of steps is reached.)"
-    with pytest.raises(DescriptionError, match="no record has the entry 'valu'; did you mean 'value'"):
+    with pytest.raises(
+        DescriptionError, match="no record has the entry 'valu'; did you mean 'value'"
+    ):
         kept.column("valu")
 
 
@@ -153,7 +173,9 @@ def test_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DescriptionError, match="cannot write"):
         logs.save([], tmp_path / "no" / "log.jsonl")
     (tmp_path / "bad.jsonl").write_text("[1]\n")
-    with pytest.raises(DescriptionError, match="bad.jsonl is no log of records: every line must be"):
+    with pytest.raises(
+        DescriptionError, match="bad.jsonl is no log of records: every line must be"
+    ):
         logs.load(tmp_path / "bad.jsonl")
     (tmp_path / "bad.npz").write_bytes(b"nothing")
     with pytest.raises(DescriptionError, match="bad.npz is no log of records"):

@@ -20,12 +20,16 @@ from cortex.optimise.optimisers.solvers import two_loops
 from cortex.optimise.trace import trace
 from cortex.stopping import Reason
 
-SCIPY = json.loads((Path(__file__).parents[2] / "golden" / "minimisers.json").read_text())["problems"]
+SCIPY = json.loads((Path(__file__).parents[2] / "golden" / "minimisers.json").read_text())[
+    "problems"
+]
 CLASSICS = functions.classics()
 SOLVERS = [LBfgs(), ConjugateGradients()]
 
 
-def values_needed(problem: functions.Problem, solver: Any, target: float, limit: int = 1500) -> float:
+def values_needed(
+    problem: functions.Problem, solver: Any, target: float, limit: int = 1500
+) -> float:
     """How many values a solver computes until one is at the target; infinite where none is."""
     values: list[float] = []
 
@@ -56,7 +60,8 @@ def test_every_classic_that_scipy_solves_in_about_as_many_values(solver: Any) ->
 
 @pytest.mark.parametrize("solver", SOLVERS, ids=lambda s: type(s).__name__)
 @pytest.mark.parametrize(
-    ("name", "target"), [("powell_badly_scaled", 1e-8), ("jennrich_sampson", 124.3622), ("meyer", 87.9459)]
+    ("name", "target"),
+    [("powell_badly_scaled", 1e-8), ("jennrich_sampson", 124.3622), ("meyer", 87.9459)],
 )
 def test_classics_that_scipy_does_not_solve(solver: Any, name: str, target: float) -> None:
     assert SCIPY[name]["values"] is None
@@ -65,13 +70,16 @@ def test_classics_that_scipy_does_not_solve(solver: Any, name: str, target: floa
 
 @pytest.mark.parametrize("formula", FORMULAS)
 @pytest.mark.parametrize(
-    ("memory", "search"), [(0, StrongWolfe(curvature=0.1)), (4, StrongWolfe(curvature=0.1)), (4, Backtracking())]
+    ("memory", "search"),
+    [(0, StrongWolfe(curvature=0.1)), (4, StrongWolfe(curvature=0.1)), (4, Backtracking())],
 )
 def test_every_formula(formula: str, memory: int, search: Any) -> None:
     solver = ConjugateGradients(formula, memory, search)
     for name in ("beale", "wood", "broyden_tridiagonal_10"):
         problem = CLASSICS[name]
-        result = d.study(problem, solver, problem.start, [d.limit_gradient(1e-6), d.limit_steps(2000)])
+        result = d.study(
+            problem, solver, problem.start, [d.limit_gradient(1e-6), d.limit_steps(2000)]
+        )
         assert result.reason is Reason.GRADIENT, (name, result)
         assert result.value < 1e-9
 
@@ -119,7 +127,10 @@ def test_values_and_gradients_of_the_search_are_not_computed_again(solver: Any) 
     rules = [d.limit_value(0), d.limit_gradient(1e-9)]
     watched = d.profile(problem, solver, problem.start, rules)
     alone = d.profile(problem, solver, problem.start, stop_at(watched.result.steps))
-    assert (watched.value_calls, watched.gradient_calls) == (alone.value_calls, alone.gradient_calls)
+    assert (watched.value_calls, watched.gradient_calls) == (
+        alone.value_calls,
+        alone.gradient_calls,
+    )
 
 
 def stop_at(steps: int) -> Any:
@@ -153,13 +164,19 @@ def test_constraints_need_an_optimiser_of_gradients() -> None:
 
 
 def test_training_says_that_a_solver_is_none_of_its_optimisers() -> None:
-    with pytest.raises(DescriptionError, match="LBfgs: it searches along lines.*such as Adam or Sgd"):
+    with pytest.raises(
+        DescriptionError, match="LBfgs: it searches along lines.*such as Adam or Sgd"
+    ):
         trace(LBfgs())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     "solver",
-    [LBfgs(), LBfgs(3, Backtracking(1e-3)), ConjugateGradients("dai_yuan", 0, StrongWolfe(curvature=0.2))],
+    [
+        LBfgs(),
+        LBfgs(3, Backtracking(1e-3)),
+        ConjugateGradients("dai_yuan", 0, StrongWolfe(curvature=0.2)),
+    ],
     ids=repr,
 )
 def test_solvers_survive_as_data(solver: Any) -> None:
@@ -171,12 +188,18 @@ def test_solvers_survive_as_data(solver: Any) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ConjugateGradients("polak"), "formula: expected .*given 'polak'; did you mean 'polak_ribiere'"),
+        (
+            lambda: ConjugateGradients("polak"),
+            "formula: expected .*given 'polak'; did you mean 'polak_ribiere'",
+        ),
         (lambda: LBfgs(0), "memory: expected an integer >= 1, given 0"),
         (lambda: StrongWolfe(0.5, 0.1), "expected sufficient < curvature, given 0.5 and 0.1"),
         (lambda: Backtracking(shrink=1.5), "shrink: expected a number >= 0 and < 1"),
         (lambda: NewtonSecant(decay=2), "decay: expected a number from 0 to 1"),
-        (lambda: optimisers.from_data("lbgs"), "did you mean 'lbfgs'|no optimiser has the type 'lbgs'"),
+        (
+            lambda: optimisers.from_data("lbgs"),
+            "did you mean 'lbfgs'|no optimiser has the type 'lbgs'",
+        ),
     ],
 )
 def test_messages(make: Any, message: str) -> None:
@@ -191,7 +214,10 @@ def more_thuente(number: int) -> Any:
     if number == 1:
         return lambda a: -a / (a * a + 2), lambda a: (a * a - 2) / (a * a + 2) ** 2
     if number == 2:
-        return lambda a: (a + 0.004) ** 5 - 2 * (a + 0.004) ** 4, lambda a: 5 * (a + 0.004) ** 4 - 8 * (a + 0.004) ** 3
+        return (
+            lambda a: (a + 0.004) ** 5 - 2 * (a + 0.004) ** 4,
+            lambda a: 5 * (a + 0.004) ** 4 - 8 * (a + 0.004) ** 3,
+        )
     b1, b2 = {4: (1e-3, 1e-3), 5: (1e-2, 1e-3), 6: (1e-3, 1e-2)}[number]
     g1, g2 = (np.sqrt(1 + b * b) - b for b in (b1, b2))
 
@@ -221,7 +247,9 @@ def test_strong_wolfe_conditions_hold(number: int, first: float, curvature: floa
 
 @pytest.mark.parametrize("first", [1e-3, 0.1, 10.0, 1000.0])
 @pytest.mark.parametrize("number", [1, 2, 4, 5, 6])
-def test_backtracking_lowers_the_value_enough_and_needs_no_gradient(number: int, first: float) -> None:
+def test_backtracking_lowers_the_value_enough_and_needs_no_gradient(
+    number: int, first: float
+) -> None:
     value, slope = more_thuente(number)
     line = functions.function(lambda x: value(x[0]), lambda x: np.array([slope(x[0])]))
     point = d.Point(Counted(line), np.zeros(1))
@@ -242,12 +270,19 @@ def test_a_search_that_finds_nothing_says_so() -> None:
 def test_newton_secant_of_a_quadratic() -> None:
     """Against the rule written out for one number at a time; it learns each curvature."""
     curvature = np.array([0.5, 3.0, 40.0])
-    kept = d.log((lambda x: 0.5 * x @ (curvature * x), lambda x: curvature * x), NewtonSecant(), [5, -3, 2], d.limit_steps(60))
+    kept = d.log(
+        (lambda x: 0.5 * x @ (curvature * x), lambda x: curvature * x),
+        NewtonSecant(),
+        [5, -3, 2],
+        d.limit_steps(60),
+    )
     for i, c in enumerate(curvature):
         x, mx, mg, mxx, mxg = float(kept[0]["params"][i]), 0.0, 0.0, 1.0, 1.0
         for _ in range(60):
             g = c * x
-            mx, mg, mxx, mxg = (0.9 * m + 0.1 * v for m, v in ((mx, x), (mg, g), (mxx, x * x), (mxg, x * g)))
+            mx, mg, mxx, mxg = (
+                0.9 * m + 0.1 * v for m, v in ((mx, x), (mg, g), (mxx, x * x), (mxg, x * g))
+            )
             variance, slope = mxx - mx * mx, abs(mxg - mx * mg) / (mxx - mx * mx)
             x -= np.sign(g) * min(0.1 * abs(g) / slope, 2 * np.sqrt(variance))
         assert kept[-1]["params"][i] == pytest.approx(x, rel=1e-8)
@@ -266,5 +301,7 @@ def test_every_gradient_optimiser_lowers_the_ellipsoid() -> None:
     start = functions.axis_parallel_hyper_ellipsoid.value(np.array([1.0, 2, 3]))
     for name in optimisers.OPTIMISERS.types:
         optimiser = Sgd(0.01) if name == "Sgd" else optimisers.from_data(name)
-        result = d.study(functions.axis_parallel_hyper_ellipsoid, optimiser, [1, 2, 3], d.limit_steps(200))
+        result = d.study(
+            functions.axis_parallel_hyper_ellipsoid, optimiser, [1, 2, 3], d.limit_steps(200)
+        )
         assert result.value < start, name

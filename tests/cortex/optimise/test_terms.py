@@ -23,14 +23,21 @@ BOWL = functions.de_jong
 def seen(in_: Any, count: int, key: Any) -> list[Any]:
     """What an out transform sees of `count` records."""
     found: list[Any] = []
-    d.study(BOWL, Sgd(), [1.0, 2.0], [d.term(in_=in_, out=[lambda r: found.append(key(r))]), stopping.steps(count - 1)])
+    d.study(
+        BOWL,
+        Sgd(),
+        [1.0, 2.0],
+        [d.term(in_=in_, out=[lambda r: found.append(key(r))]), stopping.steps(count - 1)],
+    )
     return found
 
 
 def test_in_transforms() -> None:
     assert seen([d.count_steps()], 4, lambda r: r["step_count"]) == [0, 1, 2, 3]
     assert seen([d.skip_initial()], 4, lambda r: r["step"]) == [1, 2, 3]
-    assert seen([d.skip_initial(2), d.count_steps()], 5, lambda r: (r["step"], r["step_count"])) == [(2, 0), (3, 1), (4, 2)]
+    assert seen(
+        [d.skip_initial(2), d.count_steps()], 5, lambda r: (r["step"], r["step_count"])
+    ) == [(2, 0), (3, 1), (4, 2)]
     assert seen([d.count_steps(), d.skip_initial(2)], 4, lambda r: r["step_count"]) == [2, 3]
     pairs = seen(d.stagger(), 3, lambda r: (r["last"] and r["last"]["step"], r["current"]["step"]))
     assert pairs == [(None, 0), (0, 1), (1, 2)]
@@ -84,7 +91,10 @@ def test_plateau_and_not_finite() -> None:
     with np.errstate(over="ignore"):
         result = d.study(run_away, Sgd(1e100), [1.0], d.not_finite())
         assert result.reason is Reason.NOT_FINITE and math.isinf(result.value)
-        assert d.study(run_away, Sgd(1e300), [1.0, 0.0], d.not_finite("params")).reason is Reason.NOT_FINITE
+        assert (
+            d.study(run_away, Sgd(1e300), [1.0, 0.0], d.not_finite("params")).reason
+            is Reason.NOT_FINITE
+        )
 
 
 def test_slow_steps() -> None:
@@ -102,7 +112,13 @@ def lines(*effects: Any, in_: Any = (), count: int = 3) -> list[str]:
 
 def test_outputf() -> None:
     def shown(write: Any) -> Any:
-        return d.outputf("%d: % .1f, |x| %.3f, 100%%", "step", "params", lambda r: np.linalg.norm(r["params"]), write=write)
+        return d.outputf(
+            "%d: % .1f, |x| %.3f, 100%%",
+            "step",
+            "params",
+            lambda r: np.linalg.norm(r["params"]),
+            write=write,
+        )
 
     assert lines(shown) == [
         "0: [ 1.0  2.0], |x| 2.236, 100%", "1: [ 0.8  1.6], |x| 1.789, 100%", "2: [ 0.6  1.3], |x| 1.431, 100%",
@@ -130,17 +146,21 @@ def test_stdout(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_pause_begins_afresh_for_each_run() -> None:
-    for _ in range(2):
-        asked: list[str] = []
-        rule = d.term(out=[d.pause(read=lambda p: asked.append(p) or "")])
+    asked: list[str] = []
+    rule = d.term(out=[d.pause(read=lambda p: asked.append(p) or "")])
+    for times in (4, 8):
         d.study(BOWL, Sgd(), [1, 2], [rule, stopping.steps(4)])
-        assert len(asked) == 4
+        assert len(asked) == times
 
 
 @pytest.mark.parametrize(
     ("arguments", "labels", "message"),
     [
-        ((d.limit_steps(3),), {}, r"limit_steps has no label: write term\(in_=\[...\], out=\[...\]\)"),
+        (
+            (d.limit_steps(3),),
+            {},
+            r"limit_steps has no label: write term\(in_=\[...\], out=\[...\]\)",
+        ),
         ((), {"oot": []}, "no label is named 'oot'; did you mean 'out'"),
         ((), {"out": [3]}, "out: expected transforms, given 3"),
         ((), {"in_": [d.limit_steps(3)]}, "in_: limit_steps is an out transform"),
@@ -173,7 +193,10 @@ def test_review_of_one_log() -> None:
 def test_review_of_several_logs() -> None:
     logs = [d.log(BOWL, o, [1, 2], d.limit_steps(n)) for o, n in ((Sgd(), 5), (Adam(), 3))]
     found: list[Any] = []
-    reason = d.review(d.term(in_=d.count_steps(), out=lambda r: found.append((r["step_count"], r["value"]))), *logs)
+    reason = d.review(
+        d.term(in_=d.count_steps(), out=lambda r: found.append((r["step_count"], r["value"]))),
+        *logs,
+    )
     assert reason is Reason.EXHAUSTED
     assert found == [(k, (logs[0][k]["value"], logs[1][k]["value"])) for k in range(4)]
 
