@@ -61,7 +61,8 @@ def reduce(op: Reduce, x: np.ndarray) -> Arrays:
     """Reduce with the NumPy function of that name."""
     if op.kind == "argmax":
         return (np.argmax(x, op.axes[0], keepdims=op.keep).astype(np.int32),)
-    function = {"sum": np.sum, "max": np.max, "min": np.min, "prod": np.prod}[op.kind]
+    table: dict[str, Any] = {"sum": np.sum, "max": np.max, "min": np.min, "prod": np.prod}
+    function = table[op.kind]
     keeps = op.kind in ("max", "min") or x.dtype.kind == "f"
     return (
         np.asarray(

@@ -63,6 +63,7 @@ class History:
         self.rows: list[dict[str, Any]] = []
 
     def __call__(self, record: Mapping[str, Any]) -> None:
+        """Keep a row."""
         self.rows.append(_plain(record, self.keys))
 
 
@@ -83,6 +84,7 @@ class LogFile:
         self._columns: list[str] = []
 
     def __call__(self, record: Mapping[str, Any]) -> None:
+        """Write a line."""
         row = _plain(record, self.keys)
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,6 +139,7 @@ class ProgressBar:
         self._epoch = -1
 
     def __call__(self, record: Mapping[str, Any]) -> None:
+        """Move the bar."""
         if self._progress is None:
             self._start()
         current = record["epoch"] - (1 if record["epoch_complete"] else 0)

@@ -78,11 +78,17 @@ print(json.dumps([report.total, after - before, dict(report.bytes)]))
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads /proc/self/status")
 @pytest.mark.parametrize(
     ("how", "network", "batch"),
-    [("step", "mlp(3072)", 32), ("step", "convolutional(64, 32)", 48), ("fit", "convolutional(64, 32)", 48)],
+    [
+        ("step", "mlp(3072)", 32),
+        ("step", "convolutional(64, 32)", 48),
+        ("fit", "convolutional(64, 32)", 48),
+    ],
     ids=["parameters", "activations", "fit"],
 )
 def test_a_training_run_takes_what_was_announced(how: str, network: str, batch: int) -> None:
-    source = MEASURE.replace("{network}", network).replace("{batch}", str(batch)).replace("{how}", how)
+    source = (
+        MEASURE.replace("{network}", network).replace("{batch}", str(batch)).replace("{how}", how)
+    )
     command = [sys.executable, "-P", "-c", source]
     announced, taken, kinds = json.loads(
         subprocess.run(command, check=True, capture_output=True, text=True).stdout

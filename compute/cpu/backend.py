@@ -13,7 +13,6 @@ from ..host import HostBuffers, HostMemory, aligned
 from ..passes import decompose, fuse_epilogues, fuse_maps, simplify, updates_last
 from ..passes.memory import round_up
 from ..program import Program, Value
-from ..spec import Spec
 from ..threads import get_num_threads
 from .instruction import Instruction, Operand
 from .interpreter import Interpreter

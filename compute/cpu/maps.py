@@ -18,7 +18,9 @@ from typing import Any
 from ..emission import emit
 from ..expression import Expression
 
-FORMAT = "1"  # of what is compiled around the emitted source; a new one leaves old cache files unread
+FORMAT = (
+    "1"  # of what is compiled around the emitted source; a new one leaves old cache files unread
+)
 FLAT_GRAIN = 8192  # elements: about 2 microseconds of simple work, what waking a thread costs
 
 

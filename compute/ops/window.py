@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import ShapeError
 from ..spec import Shape
@@ -103,7 +104,7 @@ class Window:
         return tuple(result)
 
 
-def _spread(value: int | Sequence, rank: int, name: str) -> tuple:
+def _spread(value: int | Sequence[Any], rank: int, name: str) -> tuple[Any, ...]:
     if isinstance(value, int):
         return (value,) * rank
     if len(value) != rank:

@@ -37,7 +37,9 @@ class Drawn:
         key = hashlib.blake2b(f"{self.seed}/{self.name}".encode(), digest_size=16).digest()
         generator = np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
         numbers = np.asarray(self.initialiser(generator, self.shape))
-        ends = (numbers.min(), numbers.max()) if numbers.size else ()  # no mask of a byte per number
+        ends = (
+            (numbers.min(), numbers.max()) if numbers.size else ()
+        )  # no mask of a byte per number
         if numbers.shape != self.shape or not np.isfinite(ends).all():
             raise DescriptionError(
                 self.name,

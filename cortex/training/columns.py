@@ -82,7 +82,11 @@ def match(
 
 
 def objective(
-    network: Network, data: Dataset, columns: Columns, loss: Any, target: str | Mapping[str, str] | None
+    network: Network,
+    data: Dataset,
+    columns: Columns,
+    loss: Any,
+    target: str | Mapping[str, str] | None,
 ) -> Objective:
     """Return what a network is trained for on these data.
 
@@ -107,19 +111,33 @@ def objective(
         column = column_of[output]
         shape = network.specs[output].shape
         several = bool(shape) and shape[0] > 1
-        return isinstance(column, str) and column in labels and several and labels[column].shape == shape[1:]
+        return (
+            isinstance(column, str)
+            and column in labels
+            and several
+            and labels[column].shape == shape[1:]
+        )
 
-    def is_number(output: str) -> bool:  # a target like the output, but for extents of 1: [] against [1]
+    def is_number(
+        output: str,
+    ) -> bool:  # a target like the output, but for extents of 1: [] against [1]
         column, shape = column_of[output], network.specs[output].shape
-        return isinstance(column, str) and [n for n in held[column].shape if n != 1] == [n for n in shape if n != 1]
+        return isinstance(column, str) and [n for n in held[column].shape if n != 1] == [
+            n for n in shape if n != 1
+        ]
 
     if loss is None:
         plain = {o: default_loss(network, o) for o in network.outputs}
         loss = {
-            o: SoftmaxCrossEntropy() if isinstance(x, MeanSquaredError) and is_classes(o) else x for o, x in plain.items()
+            o: SoftmaxCrossEntropy() if isinstance(x, MeanSquaredError) and is_classes(o) else x
+            for o, x in plain.items()
         }
     single = len(network.outputs) == 1
-    known = {c: s for c, s in labels.items() if any(is_classes(o) for o in network.outputs if column_of[o] == c)}
+    known = {
+        c: s
+        for c, s in labels.items()
+        if any(is_classes(o) for o in network.outputs if column_of[o] == c)
+    }
     known |= {
         c: Spec(h.shape, network.dtype)
         for c, h in held.items()

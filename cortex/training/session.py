@@ -71,7 +71,9 @@ class Session:
     memory: Memory | None = None
     _steps: dict[int, NetworkExecutable] = field(default_factory=dict)
     _judges: dict[int, NetworkExecutable] = field(default_factory=dict)
-    _first: Mapping[str, np.ndarray] = field(default_factory=dict)  # content of the memory after a resume
+    _first: Mapping[str, np.ndarray] = field(
+        default_factory=dict
+    )  # content of the memory after a resume
 
     def step(self, size: int) -> NetworkExecutable:
         """Return the training step for batches of `size`; the last, smaller batch has one of its own."""
@@ -89,7 +91,9 @@ class Session:
             )
             if self.memory is None:
                 self.memory = made.memory
-                self.memory.one_at_a_time = True  # training, the last batch and evaluation take turns
+                self.memory.one_at_a_time = (
+                    True  # training, the last batch and evaluation take turns
+                )
                 for name, array in self._first.items():
                     made.executable.write(name, array)
             self._steps[size] = made
@@ -98,7 +102,9 @@ class Session:
     def judge(self, size: int) -> NetworkExecutable:
         """Return the evaluation of batches of `size` with the weights as they are in the memory."""
         if self.memory is None and self._first:
-            self.step(self.batch_size)  # resumed at an epoch's end: a step brings all the state back
+            self.step(
+                self.batch_size
+            )  # resumed at an epoch's end: a step brings all the state back
         if size not in self._judges:
             self._judges[size] = evaluation(
                 self.network,
@@ -146,7 +152,11 @@ class Session:
 
     def trained(self) -> Network:
         """Return the network with the parameters as they are now."""
-        return parameters_of(next(iter(self._steps.values())), self.network) if self._steps else self.network
+        return (
+            parameters_of(next(iter(self._steps.values())), self.network)
+            if self._steps
+            else self.network
+        )
 
     def state(self) -> dict[str, np.ndarray]:
         """Return copies of all persistent buffers by name."""

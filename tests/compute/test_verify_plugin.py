@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Any
@@ -44,7 +45,17 @@ def _pytest(folder: Any, *options: str) -> subprocess.CompletedProcess[str]:
         "no:cacheprovider",
         *options,
     ]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    path = os.pathsep.join(
+        [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )  # also under -P
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 def test_third_party_suite(tmp_path: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from cortex.compute import math as m
 from cortex.compute.ops import Concatenate, Map, MatMul, Pad, Reduce, Reshape, Slice, Transpose
 from cortex.compute.program import Program, Value

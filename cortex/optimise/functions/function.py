@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from functools import partial
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -107,7 +108,7 @@ def function(value: Any, gradient: Callable[[Vector], Any] | None = None, name: 
     ]
     if problems:
         raise DescriptionError("function", problems)
-    return Pair(value, gradient, name or _name(value))
+    return Pair(value, cast(Any, gradient), name or _name(value))
 
 
 def stochastic(
@@ -120,10 +121,9 @@ def stochastic(
     Without a gradient it is derived from the value, anew for each seed.
     """
 
-    def make(seed: Seed) -> Function:
-        if gradient is None:
-            return function(lambda params: value(params, seed))
-        return Pair(lambda params: value(params, seed), lambda params: gradient(params, seed))
+    def make(seed: Seed) -> Any:
+        slope = None if gradient is None else partial(_with, gradient, seed)
+        return function(partial(_with, value, seed), slope, name or _name(value))
 
     return Stochastic(make, name or _name(value))
 
@@ -149,14 +149,18 @@ def minibatches(
         problem = f"expected columns of one length and 1 <= size <= length, given lengths {lengths}, size {size}"
         raise DescriptionError("minibatches", [problem])
 
-    def make(seed: Seed) -> Function:
+    def make(seed: Seed) -> Any:
         rows = np.random.default_rng(seed).choice(lengths[0], size, replace=False)
         parts = [a[rows] for a in arrays]
-        if gradient is None:
-            return function(lambda params: value(params, *parts))
-        return Pair(lambda params: value(params, *parts), lambda params: gradient(params, *parts))
+        slope = None if gradient is None else partial(_with, gradient, *parts)
+        return function(partial(_with, value, *parts), slope, name or _name(value))
 
     return Stochastic(make, name or _name(value))
+
+
+def _with(call: Callable[..., Any], *more: Any) -> Any:
+    """Call with the parameters, which `partial` puts last, first."""
+    return call(more[-1], *more[:-1])
 
 
 def _name(thing: Any) -> str:

@@ -87,7 +87,7 @@ class Traced(NDArrayOperatorsMixin):
             "where(condition, a, b) instead of `if`, or give the gradient"
         )
 
-    __float__ = __int__ = __bool__  # type: ignore[assignment]
+    __float__ = __int__ = __bool__
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> Traced:
         """Return the sum over axes (None: all)."""

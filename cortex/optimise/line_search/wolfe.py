@@ -78,7 +78,8 @@ class StrongWolfe:
                 stage = 2
             tilted = stage == 1 and now.f <= low.f and not enough
             tilt = line if tilted else 0.0
-            left, right, t = (x and x.tilted(tilt) for x in (low, high, now))
+            left, t = low.tilted(tilt), now.tilted(tilt)
+            right = high.tilted(tilt) if high is not None else None
             following = _next(left, right, t, ceiling)
             # where the interval ends now (Moré and Thuente, section 2)
             if t.f > left.f:

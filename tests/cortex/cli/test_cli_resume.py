@@ -70,7 +70,15 @@ def test_an_interrupted_run_that_goes_on_equals_an_uninterrupted_one(
 
 
 def test_a_finished_run_goes_on_for_more_epochs(cli: Any, tmp_path: Path) -> None:
-    common = ("--model", "softmax_regression", "--limit", "300", "--quiet", "--schedule", "constant")
+    common = (
+        "--model",
+        "softmax_regression",
+        "--limit",
+        "300",
+        "--quiet",
+        "--schedule",
+        "constant",
+    )
     for out, epochs in (("long", "3"), ("short", "1")):
         assert (
             cli(tmp_path, "train", "mnist", *common, "--epochs", epochs, "--out", out).returncode

@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cortex
 import numpy as np
 import pytest
+
+import cortex
 from cortex import layers, stopping
 from cortex.compute.errors import DescriptionError
 from cortex.optimise.optimisers import Adam
@@ -86,7 +87,13 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_goes_on(tmp_path: Path) -
             raise KeyboardInterrupt
 
     stopped = cortex.fit(
-        network(), DATA, epochs=3, every=1, observers=[interrupt], checkpoint=tmp_path / "run", **OPTIONS
+        network(),
+        DATA,
+        epochs=3,
+        every=1,
+        observers=[interrupt],
+        checkpoint=tmp_path / "run",
+        **OPTIONS,
     )
     assert stopped.reason is stopping.Reason.INTERRUPTED
     assert cortex.predict(stopped.network, {"x": DATA["x"]}).shape == (43, 3)
@@ -97,8 +104,12 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_goes_on(tmp_path: Path) -
 
 def test_a_resume_with_other_options_is_refused(tmp_path: Path) -> None:
     part = cortex.fit(network(), DATA, epochs=1, **OPTIONS)
-    with pytest.raises(DescriptionError, match="the checkpoint was made with batch_size 8, given 9"):
-        cortex.fit(network(), DATA, epochs=3, resume=part.checkpoint, **{**OPTIONS, "batch_size": 9})
+    with pytest.raises(
+        DescriptionError, match="the checkpoint was made with batch_size 8, given 9"
+    ):
+        cortex.fit(
+            network(), DATA, epochs=3, resume=part.checkpoint, **{**OPTIONS, "batch_size": 9}
+        )
 
 
 def saved(tmp_path: Path) -> Path:
@@ -120,10 +131,16 @@ def flip(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda d: (d / "checkpoint.json").unlink(), "is not a checkpoint: there is no checkpoint.json"),
+        (
+            lambda d: (d / "checkpoint.json").unlink(),
+            "is not a checkpoint: there is no checkpoint.json",
+        ),
         (lambda d: (d / "checkpoint.json").write_text("{"), "is damaged: JSONDecodeError"),
         (lambda d: (d / "checkpoint.json").write_text("{}"), "is damaged: KeyError: 'schema'"),
-        (lambda d: (d / "checkpoint.json").write_text('{"schema": 99}'), "schema 99 is not known here"),
+        (
+            lambda d: (d / "checkpoint.json").write_text('{"schema": 99}'),
+            "schema 99 is not known here",
+        ),
         (lambda d: tensors(d).unlink(), "the file weights-.* is missing"),
         (lambda d: flip(tensors(d)), "expected SHA-256 .*, found .*; the file is damaged"),
         (lambda d: tensors(d).write_bytes(b"short"), "expected [0-9]+ bytes, found 5"),

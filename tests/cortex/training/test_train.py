@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-import cortex
 import numpy as np
 import pytest
+
+import cortex
 from cortex import datasets, layers, stopping
 from cortex.compute.errors import DescriptionError
 from cortex.losses import MeanSquaredError, SoftmaxCrossEntropy
@@ -20,11 +21,15 @@ LABELS = (X[:, 0] > 0).astype(np.int64) + (X[:, 1] > 0)
 
 
 def regression() -> cortex.Network:
-    return cortex.Network([("x", layers.Input(3)), layers.Linear(4), layers.Tanh(), layers.Linear(1)], seed=1)
+    return cortex.Network(
+        [("x", layers.Input(3)), layers.Linear(4), layers.Tanh(), layers.Linear(1)], seed=1
+    )
 
 
 def classifier() -> cortex.Network:
-    return cortex.Network([("x", layers.Input(3)), layers.Linear(8), layers.Relu(), layers.Linear(3)], seed=1)
+    return cortex.Network(
+        [("x", layers.Input(3)), layers.Linear(8), layers.Relu(), layers.Linear(3)], seed=1
+    )
 
 
 @pytest.mark.parametrize("on", ["numpy", "cpu"])
@@ -83,7 +88,9 @@ def reference_adam(epochs: int, batch: int) -> list[np.ndarray]:
 
 
 def softmax_regression() -> cortex.Network:
-    return cortex.Network([("x", layers.Input(3, dtype="float64")), layers.Linear(3)], seed=2, dtype="float64")
+    return cortex.Network(
+        [("x", layers.Input(3, dtype="float64")), layers.Linear(3)], seed=2, dtype="float64"
+    )
 
 
 @pytest.mark.parametrize("on", ["numpy", "cpu"])
@@ -114,11 +121,21 @@ def test_records_are_lazy_and_say_so_when_read_too_late() -> None:
 
 def test_integer_labels_are_classes_and_are_counted() -> None:
     data = {"x": np.repeat(X, 20, 0), "label": np.repeat(LABELS, 20)}
-    result = cortex.fit(classifier(), data, test=data, epochs=20, batch_size=20, progress=False, optimiser=Adam(0.02))
+    result = cortex.fit(
+        classifier(),
+        data,
+        test=data,
+        epochs=20,
+        batch_size=20,
+        progress=False,
+        optimiser=Adam(0.02),
+    )
     assert result.metrics["accuracy"] > 0.95
     assert result.metrics["test_accuracy"] > 0.95
     logits = cortex.predict(result.network, {"x": data["x"]})
-    assert (logits.argmax(1) == data["label"]).mean() == pytest.approx(result.metrics["test_accuracy"])
+    assert (logits.argmax(1) == data["label"]).mean() == pytest.approx(
+        result.metrics["test_accuracy"]
+    )
     found = cortex.evaluate(result.network, data, loss=SoftmaxCrossEntropy(), batch_size=7)
     assert found["accuracy"] == pytest.approx(result.metrics["test_accuracy"])
     assert found["loss"] == pytest.approx(result.metrics["test_loss"], rel=1e-5)
@@ -126,7 +143,13 @@ def test_integer_labels_are_classes_and_are_counted() -> None:
 
 def test_sample_weights_of_zero_leave_examples_out() -> None:
     weight = (np.arange(17) < 10).astype(np.float32)
-    options = {"epochs": 3, "batch_size": 17, "optimiser": Sgd(0.1), "progress": False, "loss": MeanSquaredError()}
+    options = {
+        "epochs": 3,
+        "batch_size": 17,
+        "optimiser": Sgd(0.1),
+        "progress": False,
+        "loss": MeanSquaredError(),
+    }
     wrong = np.where(weight[:, None] > 0, Y, 1000).astype(np.float32)
     a = cortex.fit(regression(), {"x": X, "target": wrong, "sample_weight": weight}, **options)
     b = cortex.fit(regression(), {"x": X, "target": Y, "sample_weight": weight}, **options)
@@ -146,7 +169,9 @@ def test_sample_weights_of_zero_leave_examples_out() -> None:
         (stopping.all_of(stopping.steps(5), stopping.epochs(1)), stopping.Reason.EPOCHS, 5),
     ],
 )
-def test_rules_end_a_run_with_a_reason(rule: stopping.RuleFactory, reason: stopping.Reason, steps: int) -> None:
+def test_rules_end_a_run_with_a_reason(
+    rule: stopping.RuleFactory, reason: stopping.Reason, steps: int
+) -> None:
     data = {"x": X, "target": Y}
     *_, last = cortex.train(regression(), data, batch_size=5, every=1, stop=rule)
     assert last["reason"] is reason
@@ -156,7 +181,9 @@ def test_rules_end_a_run_with_a_reason(rule: stopping.RuleFactory, reason: stopp
 
 def test_a_loss_that_is_not_finite_ends_the_run() -> None:
     bad = Y.copy()
-    result = cortex.fit(regression(), {"x": X * 1e25, "target": bad}, optimiser=Sgd(1e20), epochs=50, progress=False)
+    result = cortex.fit(
+        regression(), {"x": X * 1e25, "target": bad}, optimiser=Sgd(1e20), epochs=50, progress=False
+    )
     assert result.reason is stopping.Reason.NOT_FINITE
     assert not math.isfinite(result.history[-1]["loss"])
 
@@ -168,7 +195,11 @@ def test_a_loss_that_is_not_finite_ends_the_run() -> None:
         ({"x": X, "label": LABELS}, {"epochs": 0}, "epochs must be at least 1, given 0"),
         ({"x": X[:0], "label": LABELS[:0]}, {}, "the data set is empty"),
         ({"x": X}, {}, "no target: expected a column named label, target, y"),
-        ({"x": X, "label": LABELS}, {"target": "labels"}, "target column 'labels' is missing; did you mean 'label'"),
+        (
+            {"x": X, "label": LABELS},
+            {"target": "labels"},
+            "target column 'labels' is missing; did you mean 'label'",
+        ),
         ({"a": X, "b": X, "label": LABELS}, {}, "input 'x' has no column"),
     ],
 )
@@ -179,5 +210,7 @@ def test_arguments_that_do_not_fit_are_named(data: dict, options: dict, message:
 
 def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(DescriptionError) as caught:
-        next(cortex.train(classifier(), {"x": X[:0], "label": LABELS[:0]}, batch_size=-1, epochs=-1))
+        next(
+            cortex.train(classifier(), {"x": X[:0], "label": LABELS[:0]}, batch_size=-1, epochs=-1)
+        )
     assert len(caught.value.problems) == 3
