@@ -182,7 +182,8 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
     return [{k: from_json(v) for k, v in r.items()} for r in rows]
 
 
-# Arrays: per entry "values/<entry>" and, where not every record has it, "rows/<entry>"
+# Arrays: per entry "values/<entry>"; where not every record has it, "rows/<entry>"; where shapes differ from record to
+# record, "shapes/<entry>" beside the values of all of them in one vector.
 
 
 def _write_arrays(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -190,13 +191,17 @@ def _write_arrays(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     for key in _keys(rows):
         having = [i for i, row in enumerate(rows) if row.get(key) is not None]
         values = [rows[i][key] for i in having]
-        shapes = {np.shape(v) for v in values}
+        shapes = [np.shape(v) for v in values]
         if not values:
             continue
-        if len(shapes) > 1:
-            problem = f"the entry {key!r} has the shapes {sorted(shapes)}; .npz needs one, .jsonl does not"
+        if len(set(map(len, shapes))) > 1:
+            problem = f"the entry {key!r} has the shapes {sorted(set(shapes))}; .npz needs one number of axes"
             raise DescriptionError("log", [problem])
-        arrays[f"values/{key}"] = np.array(values)
+        if len(set(shapes)) == 1:
+            arrays[f"values/{key}"] = np.array(values)
+        else:
+            arrays[f"values/{key}"] = np.concatenate([np.ravel(v) for v in values])
+            arrays[f"shapes/{key}"] = np.array(shapes, np.int64)
         if len(having) < len(rows):
             arrays[f"rows/{key}"] = np.array(having, np.int64)
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
@@ -204,15 +209,20 @@ def _write_arrays(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _read_arrays(path: Path) -> list[dict[str, Any]]:
     with np.load(path, allow_pickle=False) as file:
-        rows: list[dict[str, Any]] = [{} for _ in range(int(file["count"]))]
-        for name in file.files:
-            kind, _, key = name.partition("/")
-            if kind != "values":
-                continue
-            values = file[name]
-            having = file[f"rows/{key}"] if f"rows/{key}" in file.files else np.arange(len(values))
-            for i, value in zip(having.tolist(), values, strict=True):
-                rows[i][key] = value if values.ndim > 1 else value.item()
+        arrays = dict(file)
+    rows: list[dict[str, Any]] = [{} for _ in range(int(arrays["count"]))]
+    for name, values in arrays.items():
+        kind, _, key = name.partition("/")
+        if kind != "values":
+            continue
+        entries: Any = values
+        if f"shapes/{key}" in arrays:
+            shapes = arrays[f"shapes/{key}"]
+            parts = np.split(values, np.cumsum(shapes.prod(axis=1))[:-1])
+            entries = [p.reshape(s) for p, s in zip(parts, shapes.tolist(), strict=True)]
+        having = arrays.get(f"rows/{key}", np.arange(len(entries)))
+        for i, entry in zip(having.tolist(), entries, strict=True):
+            rows[i][key] = entry if np.ndim(entry) else entry.item()
     return rows
 
 
