@@ -9,9 +9,10 @@ import numpy as np
 from .backend import Capabilities, Memory, PlanReport, StepReport
 from .errors import BackendError
 from .host import HostBuffers, HostMemory
+from .passes.decompose import decompose
 from .passes.simplify import remove_dead
 from .program import Program, Value
-from .reference import run_steps
+from .reference import KERNELS, run_steps
 
 
 class NumpyExecutable:
@@ -61,7 +62,7 @@ class NumpyBackend:
     capabilities = Capabilities(("float32", "float64"), notes={"numpy": np.__version__})
 
     def compile(self, program: Program, memory: Memory | None = None) -> NumpyExecutable:
-        """Return an executable that interprets the program, without the steps that nobody reads.
+        """Return an executable that interprets the program, composites taken apart, without what nobody reads.
 
         Raises:
             BackendError: the memory is another backend's, or its state differs in shape or dtype.
@@ -70,7 +71,8 @@ class NumpyBackend:
             raise BackendError(
                 f"numpy: expected a memory of a host backend, given {type(memory).__name__}"
             )
-        return NumpyExecutable(remove_dead(program), memory if memory is not None else HostMemory())
+        program = remove_dead(decompose(program, lambda step: type(step.op) in KERNELS))
+        return NumpyExecutable(program, memory if memory is not None else HostMemory())
 
 
 def available() -> tuple[bool, str]:

@@ -7,7 +7,8 @@ Training of networks and descents of functions yield the same kind of record; ob
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,11 @@ import numpy as np
 from cortex.compute.errors import near
 
 
-class Lazy:
-    """An entry that is computed at its first reading."""
+class Lazy(partial[Any]):
+    """An entry that is computed at its first reading: `Lazy(function, *arguments)`."""
 
-    __slots__ = ("compute",)
-
-    def __init__(self, compute: Callable[[], Any]) -> None:
-        self.compute = compute
+    # A partial is made in C, in a quarter of the time of a class written here; a step of a descent makes five.
+    __slots__ = ()
 
 
 class Record(Mapping[str, Any]):
@@ -38,7 +37,7 @@ class Record(Mapping[str, Any]):
         except KeyError:
             raise KeyError(f"this record has no entry {key!r}{near(key, self._entries)}") from None
         if isinstance(value, Lazy):
-            value = self._entries[key] = value.compute()
+            value = self._entries[key] = value()
         return value
 
     def __getattr__(self, key: str) -> Any:

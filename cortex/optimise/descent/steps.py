@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -120,15 +119,15 @@ def _descend(
             "params": params,
             "value": Lazy(point.value),
             "gradient": Lazy(point.gradient),
-            "optimiser": Lazy(partial(Running, optimiser, state, step)),
+            "optimiser": Lazy(Running, optimiser, state, step),
             "initial_step": first,
             "step": step,
             "evaluations": Lazy(counted.total),
         }
         if not first:
-            entries["last_step"] = Lazy(partial(np.subtract, params, previous))
+            entries["last_step"] = Lazy(np.subtract, params, previous)
         if project is not None:
-            entries["projected_gradient"] = Lazy(partial(_projected, project, point))
+            entries["projected_gradient"] = Lazy(_projected, project, point)
         yield Record(entries)
         previous = params
         if update is not None:

@@ -79,6 +79,11 @@ class Traced(NDArrayOperatorsMixin):
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, key: Any) -> Traced:
+        if any(isinstance(k, Traced) for k in (key if isinstance(key, tuple) else (key,))):
+            raise TypeError(
+                "a function whose gradient is derived cannot choose elements by its argument: write "
+                "where(condition, a, b) instead of x[condition], or give the gradient"
+            )
         return self._moved(lambda numbers: numbers[key])
 
     def __bool__(self) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import inf, isfinite, sqrt
+from math import inf, isfinite, nan, sqrt
 from typing import Any
 
 from cortex.compute.errors import DescriptionError
 from cortex.optimise.functions import Vector
-from cortex.rules import BELOW_ONE, COUNT, check
+from cortex.rules import BELOW_ONE, COUNT, POSITIVE, check
 
 from .registry import register
 
@@ -44,7 +44,7 @@ class StrongWolfe:
     largest: float = 1e10
 
     def __post_init__(self) -> None:
-        check(self, sufficient=BELOW_ONE, curvature=BELOW_ONE, limit=COUNT)
+        check(self, sufficient=BELOW_ONE, curvature=BELOW_ONE, limit=COUNT, largest=POSITIVE)
         if not self.sufficient < self.curvature:
             problem = (
                 f"expected sufficient < curvature, given {self.sufficient} and {self.curvature}"
@@ -56,47 +56,43 @@ class StrongWolfe:
         start = Trial(0.0, point.value(), slope, point)
         line = self.sufficient * slope
         best, low, high = start, start, None  # high: the other end, once there is one
-        stage, width, a, ceiling = 1, inf, first, self.largest
+        far, width, a, ceiling = False, inf, first, self.largest
         for _ in range(self.limit):
-            place = point.at(point.params + a * direction)
-            value = place.value()
-            if not isfinite(value):
-                ceiling = a
-                a = low.a + 0.5 * (a - low.a)
-                continue
-            now = Trial(a, value, float(place.gradient() @ direction), place)
+            now = _trial(point, direction, a)
             if not isfinite(now.g):
-                ceiling = a
-                a = low.a + 0.5 * (a - low.a)
+                ceiling, a = a, 0.5 * (low.a + a)
                 continue
             enough = now.f <= start.f + a * line
             if enough and abs(now.g) <= -self.curvature * slope:
                 return now.place
-            if now.f < best.f:
-                best = now
-            if stage == 1 and enough and now.g >= 0:
-                stage = 2
-            tilted = stage == 1 and now.f <= low.f and not enough
-            tilt = line if tilted else 0.0
+            best = now if now.f < best.f else best
+            far = far or (enough and now.g >= 0)
+            tilt = line if not far and now.f <= low.f and not enough else 0.0
             left, t = low.tilted(tilt), now.tilted(tilt)
             right = high.tilted(tilt) if high is not None else None
-            following = _next(left, right, t, ceiling)
-            # where the interval ends now (Moré and Thuente, section 2)
+            a = _next(left, right, t, ceiling)
+            # where the interval ends now (section 2 of the paper)
             if t.f > left.f:
                 high = now
             else:
-                if t.g * (left.a - t.a) < 0 or (right is None and t.g > 0):
-                    high = low
+                high = low if t.g * (left.a - t.a) < 0 or (high is None and t.g > 0) else high
                 low = now
-            a = following
-            if high is not None:
-                ends = sorted((low.a, high.a))
-                if ends[1] - ends[0] > 0.66 * width:
-                    a = 0.5 * (ends[0] + ends[1])
-                width = ends[1] - ends[0]
-                if width <= 1e-15 * max(1.0, ends[1]) or not ends[0] < a < ends[1]:
-                    break
+            if high is None:
+                continue
+            lower, upper = sorted((low.a, high.a))
+            if upper - lower > 0.66 * width:
+                a = 0.5 * (lower + upper)
+            width = upper - lower
+            if width <= 1e-15 * max(1.0, upper) or not lower < a < upper:
+                break
         return best.place if best.f < start.f else None
+
+
+def _trial(point: Any, direction: Vector, a: float) -> Trial:
+    """Return the trial of a step; its slope is nan where the value is not finite."""
+    place = point.at(point.params + a * direction)
+    value = place.value()
+    return Trial(a, value, float(place.gradient() @ direction) if isfinite(value) else nan, place)
 
 
 def _next(low: Trial, high: Trial | None, now: Trial, ceiling: float) -> float:
@@ -114,11 +110,7 @@ def _next(low: Trial, high: Trial | None, now: Trial, ceiling: float) -> float:
         if high is not None:
             step = cubic if beyond and abs(cubic - now.a) < abs(secant - now.a) else secant
             edge = now.a + 0.66 * (high.a - now.a)
-            return (
-                min(step, edge)
-                if away * (high.a - now.a) > 0 and high.a > now.a
-                else max(step, edge)
-            )
+            return min(step, edge) if away > 0 else max(step, edge)
         step = cubic if beyond and abs(cubic - now.a) > abs(secant - now.a) else secant
         return min(max(step, now.a + 1.1 * (now.a - low.a)), _reach(low, now, ceiling))
     if high is not None:  # 4: the slope steepens

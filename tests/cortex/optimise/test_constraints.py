@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hn
 
 from cortex.compute.errors import DescriptionError
 from cortex.compute.program import Program
@@ -125,3 +126,33 @@ def test_messages(call: Any, message: str) -> None:
     program = Program()
     with pytest.raises(DescriptionError, match=message):
         call(program, program.input("w", (2, 3)))
+
+
+@given(hn.arrays(np.float64, 4, elements=st.floats(-1e3, 1e3)), st.floats(0.01, 100))
+def test_projections_of_vectors(x: np.ndarray, limit: float) -> None:
+    before = x.copy()
+    for project in (
+        c.Box(-limit, limit),
+        c.Box(low=[0, 1, 2, 3]),
+        c.Box(high=limit),
+        c.Box(),
+        c.Ball(limit),
+    ):
+        y = project(x)
+        assert y is not x
+        np.testing.assert_allclose(project(y), y, rtol=1e-14)  # what is allowed stays
+        np.testing.assert_array_equal(x, before)
+    ball = c.Ball(limit)(x)
+    assert np.linalg.norm(ball) <= limit * (1 + 1e-14)
+    if np.linalg.norm(x) <= limit:
+        np.testing.assert_array_equal(ball, x)
+    np.testing.assert_array_equal(c.Box(-limit, limit)(x), np.clip(x, -limit, limit))
+
+
+def test_messages_of_projections() -> None:
+    with pytest.raises(
+        DescriptionError, match=r"Box: expected low <= high, given \[0.0, 2.0\] and 1.0"
+    ):
+        c.Box([0, 2], 1)
+    with pytest.raises(DescriptionError, match="Ball: limit: expected a number > 0, given 0"):
+        c.Ball(0)

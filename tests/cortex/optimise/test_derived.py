@@ -55,6 +55,8 @@ EXPRESSIONS: dict[str, Callable[[Any], Any]] = {
     "power of a variable": lambda x: np.sum(np.abs(x) ** (1 + x * x)),
     "logical": lambda x: np.sum(np.where((x > 0) & ~(x > 1), x * x, 2 * x)),
     "swapped operands": lambda x: (1 / (2 + x * x) + 2.0**x - (3 - x)).sum(),
+    "where with a fixed condition": lambda x: np.where(W > 2, x * x, 3 * x).sum() + np.where(x > W, x, W).sum(),
+    "scalars": lambda x: np.float64(2.0) * x[1] + x[0] ** np.float64(3) / np.int64(2) + (x[2] - 1) ** -1,
     "tile": lambda x: np.sum(np.tile(x, 2) * np.arange(10)) * np.repeat(x, 2)[3],
     "python's sum": lambda x: sum(x) ** 2,
     "square": lambda x: np.square(x).sum() * len(x) / x.size,
@@ -140,5 +142,7 @@ def test_messages() -> None:
         derived(lambda x: np.cumsum(x.reshape(1, 3), axis=1).sum()).gradient(x)
     with pytest.raises(TypeError, match="cannot branch on its argument: write"):
         derived(lambda x: x[0] if x[0] > 0 else -x[0]).gradient(x)
+    with pytest.raises(TypeError, match="cannot choose elements by its argument: write"):
+        derived(lambda x: x[x > 0].sum()).gradient(x)
     with pytest.raises(TypeError, match="len"):
         derived(lambda x: len(x[0])).gradient(x)

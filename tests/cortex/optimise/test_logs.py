@@ -98,7 +98,9 @@ def test_entries_that_grow_survive(tmp_path: Path, suffix: str) -> None:
     back = logs.load(tmp_path / f"log{suffix}")
     for a, b in zip(kept, back, strict=True):
         if suffix == ".npz" or len(a["moves"]):
-            np.testing.assert_array_equal(a["moves"], np.array(b["moves"].tolist()).reshape(a["moves"].shape))
+            np.testing.assert_array_equal(
+                a["moves"], np.array(b["moves"].tolist()).reshape(a["moves"].shape)
+            )
 
 
 def training() -> tuple[Any, Any]:
@@ -190,7 +192,10 @@ def test_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bad.npz").write_bytes(b"nothing")
     with pytest.raises(DescriptionError, match="bad.npz is no log of records"):
         logs.load(tmp_path / "bad.npz")
-    with pytest.raises(DescriptionError, match=r"'params' has the shapes \[\(1,\), \(1, 2\)\]; .npz needs one number"):
+    with pytest.raises(
+        DescriptionError,
+        match=r"'params' has the shapes \[\(1,\), \(1, 2\)\]; .npz needs one number",
+    ):
         logs.save([{"params": np.ones(1)}, {"params": np.ones((1, 2))}], tmp_path / "log.npz")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(logs.MissingLibrary, match="needs pyarrow.*or use .npz"):

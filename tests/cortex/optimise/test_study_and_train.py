@@ -59,12 +59,18 @@ def test_a_linear_network_follows_the_study_of_its_function(optimiser: Any) -> N
         start, {"x": X, "target": Y}, loss=MeanSquaredError(), optimiser=optimiser, batch_size=13,
         every=1, epochs=STEPS, backend="cpu",
     )  # fmt: skip
-    study = d.steps(functions.derived(mean_squared_error, backend="numpy"), optimiser, flat(start.parameters))
+    study = d.steps(
+        functions.derived(mean_squared_error, backend="numpy"), optimiser, flat(start.parameters)
+    )
     first = next(study)
     count = 0
     for trained, studied in zip(training, study, strict=False):
         np.testing.assert_allclose(
-            flat(trained["network"].parameters), studied["params"], rtol=0, atol=1e-12, err_msg=f"step {count}"
+            flat(trained["network"].parameters),
+            studied["params"],
+            rtol=0,
+            atol=1e-12,
+            err_msg=f"step {count}",
         )
         count += 1
         assert trained["step"] == studied["step"] == count
