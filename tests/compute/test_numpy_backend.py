@@ -46,12 +46,12 @@ def test_report_is_exact() -> None:
     p.update("s", s * 2 + p.constant(np.ones(5)))
     p.output("y", y)
     report = NUMPY.compile(p).report
-    softmax = 12 + 60 + 12 + 60  # largest, exponential, sum, quotient
+    softmax = 12 + 60 + 60 + 12 + 60  # largest, difference, exponential, sum, quotient
     assert report.bytes == {"inputs": 60, "state": 40, "constants": 40, "activations": softmax + 40 + 40}
-    assert report.total == 364
+    assert report.total == 424
     assert [(s.op, s.label, s.provider) for s in report.steps][0] == ("Reduce", "layer", "numpy")
     assert report.steps[0].outputs == ("float32[3, 1]",)
-    assert report.providers() == {"numpy": 6}
+    assert report.providers() == {"numpy": 7}
 
 
 def test_text_of_a_report() -> None:
