@@ -111,6 +111,10 @@ class Value:
         return f"Value({self.name + ': ' if self.name else ''}{self.spec})"
 
 
+Values = Sequence[Value]
+Cotangents = Sequence[Value | None]  # None: zero
+
+
 class Op:
     """What an op is: a frozen dataclass that derives from this and holds data only.
 
@@ -123,12 +127,8 @@ class Op:
         raise NotImplementedError
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """Record the ops that carry `cotangents` of the outputs to the inputs; None means zero.
 
         A composite that does not override this is differentiated through its decomposition.

@@ -1,8 +1,8 @@
 """When to stop: rules are functions of a record; the reason is an enum whose value is a sentence.
 
 A rule is called with each record and returns a `Reason` or None. Rules that remember (a plateau, a time) are made
-fresh for each run: what the functions below return is a `Factory`, called once when a run begins. A plain function of
-a record is a rule as well, wherever `begin` is used; then anything true stops.
+fresh for each run: what the functions below return is a `Factory`, called once when a run begins. Wherever one of these
+is taken, a plain function of a record will do as well; then anything true stops.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-Rule = Callable[[Mapping[str, Any]], "Reason | None"]
-RuleFactory = Callable[[], Rule]
+Rule = Callable[[Mapping[str, Any]], Any]  # gives a Reason, or anything true, to stop
 
 
 class Reason(Enum):
@@ -49,6 +48,9 @@ class Factory:
         return self.start()
 
 
+RuleFactory = Factory | Rule  # what `study`, `train`, `any_of`, ... take
+
+
 def begin(rules: Any) -> Rule:
     """Return one fresh rule of a rule, a `Factory`, or several of both: the first reason counts.
 
@@ -57,19 +59,7 @@ def begin(rules: Any) -> Rule:
     Raises:
         TypeError: one of them cannot be called.
     """
-    several = list(rules) if isinstance(rules, Iterable) else [rules]
-    wrong = [r for r in several if not callable(r)]
-    if wrong:
-        raise TypeError(f"stopping rule: expected a function of a record, given {wrong[0]!r}")
-    made = [r() if isinstance(r, Factory) else r for r in several]
-
-    def check(r: Mapping[str, Any]) -> Reason | None:
-        answers = [
-            rule(r) for rule in made
-        ]  # all of them: rules that remember must see every record
-        return next((as_reason(a) for a in answers if as_reason(a)), None)
-
-    return check
+    return any_of(*(rules if isinstance(rules, Iterable) else [rules]))()
 
 
 def as_reason(answer: Any) -> Reason | None:
@@ -77,17 +67,17 @@ def as_reason(answer: Any) -> Reason | None:
     return answer if isinstance(answer, Reason) else Reason.RULE if answer else None
 
 
-def epochs(count: int) -> RuleFactory:
+def epochs(count: int) -> Factory:
     """Stop when `count` epochs are complete."""
     return Factory(lambda: lambda r: Reason.EPOCHS if r["epoch"] >= count else None)
 
 
-def steps(count: int) -> RuleFactory:
+def steps(count: int) -> Factory:
     """Stop after `count` steps."""
     return Factory(lambda: lambda r: Reason.STEPS if r["step"] >= count else None)
 
 
-def seconds(limit: float) -> RuleFactory:
+def seconds(limit: float) -> Factory:
     """Stop at the first record after `limit` seconds of this run."""
 
     def start() -> Rule:
@@ -97,7 +87,7 @@ def seconds(limit: float) -> RuleFactory:
     return Factory(start)
 
 
-def target(key: str, value: float, mode: str = "auto") -> RuleFactory:
+def target(key: str, value: float, mode: str = "auto") -> Factory:
     """Stop when entry `key` reaches `value`: from below (`max`) or above (`min`); `auto` takes `min` for losses."""
     upwards = _upwards(key, mode)
 
@@ -112,7 +102,7 @@ def target(key: str, value: float, mode: str = "auto") -> RuleFactory:
 
 def plateau(
     key: str = "loss", patience: int = 5, least: float = 0.0, mode: str = "auto"
-) -> RuleFactory:
+) -> Factory:
     """Stop when entry `key` has not improved by more than `least` in `patience` records that have it."""
     upwards = _upwards(key, mode)
 
@@ -133,7 +123,7 @@ def plateau(
     return Factory(start)
 
 
-def not_finite(key: str = "loss") -> RuleFactory:
+def not_finite(key: str = "loss") -> Factory:
     """Stop when entry `key` is infinite or not a number."""
 
     def rule(r: Mapping[str, Any]) -> Reason | None:
@@ -143,39 +133,42 @@ def not_finite(key: str = "loss") -> RuleFactory:
     return Factory(lambda: rule)
 
 
-def evaluations(limit: int) -> RuleFactory:
+def evaluations(limit: int) -> Factory:
     """Stop when `limit` values and gradients have been computed (entry `evaluations` of a descent)."""
     return Factory(lambda: lambda r: Reason.EVALUATIONS if r["evaluations"] >= limit else None)
 
 
-def any_of(*rules: RuleFactory) -> RuleFactory:
-    """Stop when the first of these rules says so."""
+def any_of(*rules: RuleFactory) -> Factory:
+    """Stop when the first of these rules says so.
+
+    Raises:
+        TypeError: one of them cannot be called.
+    """
+    return _combined(rules, lambda reasons: next((r for r in reasons if r is not None), None))
+
+
+def all_of(*rules: RuleFactory) -> Factory:
+    """Stop when all of these rules say so at one record; the reason is the last one's.
+
+    Raises:
+        TypeError: one of them cannot be called.
+    """
+    return _combined(
+        rules, lambda reasons: reasons[-1] if reasons and None not in reasons else None
+    )
+
+
+def _combined(
+    rules: tuple[RuleFactory, ...], judge: Callable[[list[Reason | None]], Reason | None]
+) -> Factory:
+    wrong = [r for r in rules if not callable(r)]
+    if wrong:
+        raise TypeError(f"stopping rule: expected a function of a record, given {wrong[0]!r}")
 
     def start() -> Rule:
-        made = [rule() for rule in rules]
-
-        def check(r: Mapping[str, Any]) -> Reason | None:
-            reasons = [
-                rule(r) for rule in made
-            ]  # all of them: rules that remember must see every record
-            return next((x for x in reasons if x is not None), None)
-
-        return check
-
-    return Factory(start)
-
-
-def all_of(*rules: RuleFactory) -> RuleFactory:
-    """Stop when all of these rules say so at one record; the reason is the last one's."""
-
-    def start() -> Rule:
-        made = [rule() for rule in rules]
-
-        def check(r: Mapping[str, Any]) -> Reason | None:
-            reasons = [rule(r) for rule in made]
-            return reasons[-1] if reasons and all(x is not None for x in reasons) else None
-
-        return check
+        made: list[Rule] = [r() if isinstance(r, Factory) else r for r in rules]
+        # every rule is asked: those that remember must see every record
+        return lambda record: judge([as_reason(rule(record)) for rule in made])
 
     return Factory(start)
 

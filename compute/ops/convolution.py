@@ -6,11 +6,10 @@ neural-network libraries: y[n, o, t] = sum over c, k of w[o, c, k] x[n, c, t str
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import ShapeError
-from ..program import Op, Program, Value
+from ..program import Cotangents, Op, Program, Values
 from ..spec import Shape, Spec
 from .window import Window
 
@@ -29,12 +28,8 @@ class Convolution(Op):
         return (Spec((x.shape[0], w.shape[0], *out), x.dtype),)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """By the two gradient ops."""
         x, w = inputs
         c = cotangents[0]
@@ -76,12 +71,8 @@ class ConvolutionInputGradient(Op):
         return (x,)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """Linear in both operands."""
         dy, _ = inputs
         c = cotangents[0]
@@ -119,12 +110,8 @@ class ConvolutionKernelGradient(Op):
         return (w,)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """Linear in both operands."""
         x, dy = inputs
         c = cotangents[0]

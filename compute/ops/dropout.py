@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from .. import math as m
 from ..errors import ShapeError, near
-from ..program import Op, Program, Value
+from ..program import Cotangents, Op, Program, Value, Values
 from ..spec import Spec
 from .checks import need_float, need_probability
 from .random import Random
@@ -54,12 +53,8 @@ class Dropout(Op):
         return (build.map(lambda x, n: x * (1 + math.sqrt(p / (1 - p)) * n), x, normal),)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """Linear and diagonal: the same dropout of the cotangent."""
         c = cotangents[0]
         return (None if c is None else build.apply(self, c, *inputs[1:])), None, None

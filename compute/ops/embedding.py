@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .. import math as m
 from ..errors import ShapeError
-from ..program import Op, Program, Value
+from ..program import Cotangents, Op, Program, Value, Values
 from ..spec import Spec
 from .checks import need_float
 from .gather import Gather, ScatterAdd
@@ -39,12 +38,8 @@ class Embedding(Op):
         return (self._without_padding(build, index, build.apply(Gather(), table, index)),)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """Scatter the cotangent, but for the padding."""
         (table, index), c = inputs, cotangents[0]
         if c is None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import ShapeError
-from ..program import Op, Program, Value
+from ..program import Cotangents, Op, Program, Values
 from ..spec import Spec
 
 INDEX_DTYPES = ("uint8", "int32", "int64")
@@ -25,12 +24,8 @@ class Gather(Op):
         return (Spec((*index.shape, *x.shape[1:]), x.dtype),)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """Scatter the cotangent."""
         x, index = inputs
         c = cotangents[0]
@@ -57,12 +52,8 @@ class ScatterAdd(Op):
         return (Spec((self.rows, *updates.shape[index.rank :]), updates.dtype),)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """Gather the cotangent."""
         c = cotangents[0]
         return None, (None if c is None else build.apply(Gather(), c, inputs[0]))

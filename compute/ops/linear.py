@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import ShapeError
 from ..expression import Expression, derivative, substitute
-from ..program import Op, Program, Value
+from ..program import Cotangents, Op, Program, Value, Values
 from ..spec import Spec
 from .checks import need_float, need_spec
 from .convolution import Convolution
@@ -44,12 +43,8 @@ class Linear(Op):
         return (reshape_to(build, y, (*x.shape[:-1], w.shape[0])),)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """dx = d w, dw = d^T x, db = the sum of d, where d = c activation'(x w^T + b)."""
         (x, w, b), c = inputs, cotangents[0]
         if c is None:
@@ -85,12 +80,8 @@ class BiasedConvolution(Op):
         return (_biased(build, y, self._column(build, b), self.activation),)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """Those of the convolution for d = c activation'(x * w + b); db = the sum of d."""
         (x, w, b), c = inputs, cotangents[0]
         if c is None:

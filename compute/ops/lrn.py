@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import ShapeError
-from ..program import Op, Program, Value
+from ..program import Cotangents, Op, Program, Value, Values
 from ..spec import Spec
 from .checks import need_float
 from .pool import Pool, PoolGradient
@@ -43,12 +42,8 @@ class LocalResponseNormalisation(Op):
         return (build.map(lambda x, s: x * s**-self.beta, x, self._base(build, x)),)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """dx = c s^-beta - 2 alpha beta / n x times the sum of c y / s.
 
         With s the base. The sum runs over the windows that see x: the *reversed* window of the

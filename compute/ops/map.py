@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import ShapeError
 from ..expression import Expression, constant, derivative, substitute, symbol
-from ..program import Op, Program, Value
+from ..program import Cotangents, Op, Program, Value, Values
 from ..spec import Shape, Spec, broadcast
 from .reduce import sum_to
 
@@ -37,12 +37,8 @@ class Map(Op):
         return tuple(Spec(shape, dtype) for dtype in self.dtypes)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """The sum over outputs of cotangent times symbolic derivative, summed over broadcast axes.
 
         Where the derivative contains an output's own expression, the output is read instead of computed again.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import ShapeError
-from ..program import Op, Program, Value
+from ..program import Cotangents, Op, Program, Values
 from ..spec import Spec, broadcast
 from .reduce import sum_to
 
@@ -42,12 +41,8 @@ class MatMul(Op):
         )
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """dA = C' B^T and dB = A^T C', in the orientation in which A and B are held."""
         a, b = inputs
         c = cotangents[0]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import ShapeError
-from ..program import Op, Program, Value
+from ..program import Cotangents, Op, Program, Value, Values
 from ..spec import Shape, Spec
 
 
@@ -26,12 +25,8 @@ class Reshape(Op):
         return (result,)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """Reshape back."""
         c = cotangents[0]
         return (None if c is None else build.apply(Reshape(inputs[0].shape), c),)
@@ -52,12 +47,8 @@ class Transpose(Op):
         return (Spec(tuple(x.shape[a] for a in self.axes), x.dtype),)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """Permute back."""
         c = cotangents[0]
         inverse = tuple(self.axes.index(i) for i in range(len(self.axes)))
@@ -97,12 +88,8 @@ class Slice(Op):
         return self.step or (1,) * len(self.start)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """Put the cotangent back among zeros."""
         c = cotangents[0]
         if c is None:
@@ -145,12 +132,8 @@ class Pad(Op):
         return self.interior or (0,) * len(self.low)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """Take the elements out again."""
         c = cotangents[0]
         if c is None:
@@ -191,12 +174,8 @@ class Concatenate(Op):
         )
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """Slice the cotangent."""
         c = cotangents[0]
         if c is None:

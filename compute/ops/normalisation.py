@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .. import math as m
 from ..errors import ShapeError
-from ..program import Op, Program, Value
+from ..program import Cotangents, Op, Program, Value, Values
 from ..spec import Shape, Spec
 from .checks import need_float, need_spec, normal_axes
 from .map import broadcast_to
@@ -46,12 +46,8 @@ class BatchNormalisation(Op):
         return y, reshape_to(build, mu, scale.shape), reshape_to(build, variance, scale.shape)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """With z the normalised x: dx = scale / sigma (c - mean c - z mean(c z)).
 
         Cotangents of the mean and the variance add 1/n and 2 (x - mean) / n times themselves.
@@ -141,12 +137,8 @@ class LayerNormalisation(Op):
         return (build.map(lambda z, g, b: z * g + b, z, g, b),)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """With z the normalised x and e = c scale: dx = (e - mean e - z mean(e z)) / sigma."""
         (x, scale, _), c = inputs, cotangents[0]
         if c is None:
@@ -186,12 +178,8 @@ class RmsNormalisation(Op):
         return (build.map(lambda x, i, g: x * i * g, x, self._inverse(build, x), g),)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """With r the root mean square, z = x / r and e = c scale: dx = (e - z mean(e z)) / r."""
         (x, scale), c = inputs, cotangents[0]
         if c is None:

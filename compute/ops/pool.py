@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import NotDifferentiable, ShapeError
-from ..program import Op, Program, Value
+from ..program import Cotangents, Op, Program, Values
 from ..spec import Shape, Spec
 from .window import Window
 
@@ -34,12 +33,8 @@ class Pool(Op):
         return (y, Spec(y.shape, index_dtype(self.window))) if self.kind == "max" else (y,)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """By `PoolGradient`."""
         c = cotangents[0]
         if c is None:
@@ -71,12 +66,8 @@ class PoolGradient(Op):
         return (x,)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """The average is linear: pool the cotangent. The maximum has no second derivative here."""
         if self.kind == "max":
             raise NotDifferentiable(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import ShapeError, near
-from ..program import Op, Program, Value
+from ..program import Cotangents, Op, Program, Value, Values
 from ..spec import FLOATS, Shape, Spec
 
 KINDS = ("uniform", "normal")
@@ -37,12 +36,8 @@ class Random(Op):
         return (Spec(self.shape, self.dtype),)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """Independent of its inputs."""
         return None, None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import ShapeError, near
-from ..program import Op, Program, Value
+from ..program import Cotangents, Op, Program, Value, Values
 from ..spec import Shape, Spec
 
 KINDS = ("sum", "max", "min", "prod", "argmax")
@@ -45,12 +45,8 @@ class Reduce(Op):
         return (Spec(reduced_shape(x.shape, self.axes, self.keep), dtype),)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """Spread the cotangent; extrema share it equally among ties."""
         from .map import broadcast_to
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import ShapeError
-from ..program import Op, Program, Value, inline
+from ..program import Cotangents, Op, Program, Value, Values, inline
 from ..spec import Spec
 from .movement import Concatenate, Slice
 from .reduce import reshape_to
@@ -79,12 +78,8 @@ class Scan(Op):
         return (*carries, *stacked)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """A scan the other way over the pulled-back body; gradients of constants are carried sums."""
         from .map import filled
 

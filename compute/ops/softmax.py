@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .. import math as m
 from ..errors import ShapeError
-from ..program import Op, Program, Value
+from ..program import Cotangents, Op, Program, Value, Values
 from ..spec import Spec
 from .checks import need_float, need_probability, normal_axes
 from .gather import INDEX_DTYPES
@@ -32,12 +31,8 @@ class Softmax(Op):
         return (power / reduce_axes(build, "sum", power, self.axis, keep=True),)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """dx = y (c - sum of c y): the true Jacobian."""
         y, c = outputs[0], cotangents[0]
         if c is None:
@@ -61,12 +56,8 @@ class LogSoftmax(Op):
         return (z - m.log(reduce_axes(build, "sum", m.exp(z), self.axis, keep=True)),)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """dx = c - exp(y) times the sum of c."""
         y, c = outputs[0], cotangents[0]
         if c is None:
@@ -110,12 +101,8 @@ class SoftmaxCrossEntropy(Op):
         return (terms if target.spec.is_float else _masked(build, target, terms, self._classes(x)),)
 
     def gradient(
-        self,
-        build: Program,
-        inputs: Sequence[Value],
-        outputs: Sequence[Value],
-        cotangents: Sequence[Value | None],
-    ) -> Sequence[Value | None]:
+        self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
+    ) -> Cotangents:
         """dx = c (p sum(q) - q), for labels c (p - q); dq = -(1 - s) c log p."""
         (x, target), c = inputs, cotangents[0]
         if c is None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
-from cortex import stopping
+import cortex
+from cortex import layers, stopping
 from cortex.stopping import Factory, Reason
 
 
@@ -71,6 +73,21 @@ def test_every_rule_is_a_factory() -> None:
         stopping.seconds(1),
     ):
         assert isinstance(rule, Factory) and callable(rule())
+
+
+def test_a_plain_function_ends_a_training_too() -> None:
+    network = cortex.Network([("x", layers.Input(2)), layers.Linear(1)], seed=1)
+    data = {"x": np.ones((8, 2), np.float32), "target": np.ones((8, 1), np.float32)}
+    result = cortex.fit(
+        network, data, batch_size=4, every=1, stop=lambda r: r["step"] >= 3, progress=False
+    )
+    assert result.reason is Reason.RULE and result.checkpoint.position["step"] == 3
+
+
+def test_plain_functions_combine() -> None:
+    late, odd = (lambda r: r["step"] > 2), (lambda r: r["step"] % 2)
+    assert ends(stopping.all_of(late, odd), STEPS) == (3, Reason.RULE)
+    assert ends(stopping.any_of(late, odd), STEPS) == (1, Reason.RULE)
 
 
 def test_reasons_are_different_sentences() -> None:
