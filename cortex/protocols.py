@@ -1,4 +1,4 @@
-"""The protocols of cortex: what a layer, a loss, an optimiser, an initialiser are. All of them are plain data."""
+"""The protocols of cortex: what layers, losses, optimisers, initialisers and functions are; all plain data."""
 
 from __future__ import annotations
 
@@ -86,4 +86,20 @@ class Optimiser(Protocol):
 
     def update(self, state: State, parameters: Any, gradient: Any) -> tuple[Any, State]:
         """Return the parameters and the state after a step."""
+        ...
+
+
+Vector = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@runtime_checkable
+class Function(Protocol):
+    """A differentiable function of a vector; neither method changes its argument."""
+
+    def value(self, params: Vector) -> float:
+        """Return the value at a vector [n]."""
+        ...
+
+    def gradient(self, params: Vector) -> Vector:
+        """Return the gradient [n] at a vector [n]."""
         ...

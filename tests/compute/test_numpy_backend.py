@@ -47,7 +47,12 @@ def test_report_is_exact() -> None:
     p.output("y", y)
     report = NUMPY.compile(p).report
     softmax = 12 + 60 + 60 + 12 + 60  # largest, difference, exponential, sum, quotient
-    assert report.bytes == {"inputs": 60, "state": 40, "constants": 40, "activations": softmax + 40 + 40}
+    assert report.bytes == {
+        "inputs": 60,
+        "state": 40,
+        "constants": 40,
+        "activations": softmax + 40 + 40,
+    }
     assert report.total == 424
     assert [(s.op, s.label, s.provider) for s in report.steps][0] == ("Reduce", "layer", "numpy")
     assert report.steps[0].outputs == ("float32[3, 1]",)

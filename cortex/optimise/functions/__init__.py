@@ -17,6 +17,8 @@
 
 from __future__ import annotations
 
+from cortex.protocols import Function, Vector
+
 from .checking import (
     GradientRating,
     check_gradient,
@@ -29,7 +31,7 @@ from .checking import (
     value,
 )
 from .derived import Derived, derived
-from .function import Function, Pair, Seed, Stochastic, Vector, function, minibatches, stochastic
+from .function import Pair, Seed, Stochastic, function, minibatches, stochastic
 from .least_squares import Problem, least_squares
 from .more_garbow_hillstrom import classics
 from .objectives import (

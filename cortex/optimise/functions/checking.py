@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .function import Vector, function
+from cortex.protocols import Vector
+
+from .function import function
 
 # a rating below the number has the class; 10 and above would be better than differences can tell
 CLASSES = ((2, "very bad"), (4, "bad"), (7, "maybe okay"), (np.inf, "good"))

@@ -15,8 +15,8 @@ from cortex.compute.errors import ShapeError
 from cortex.compute.ops.reduce import reshape_to
 from cortex.compute.program import Program
 from cortex.compute.registry import get_backend
+from cortex.protocols import Vector
 
-from .function import Vector
 from .tracing import Traced
 
 

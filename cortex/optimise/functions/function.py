@@ -5,27 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
 import numpy as np
 
 from cortex.compute.errors import DescriptionError, near
+from cortex.protocols import Function, Vector
 
-Vector = np.ndarray[Any, np.dtype[np.float64]]
 Seed = tuple[int, ...]  # what `numpy.random.default_rng` takes: the study's seed, then the step
-
-
-@runtime_checkable
-class Function(Protocol):
-    """A differentiable function of a vector; neither method changes its argument."""
-
-    def value(self, params: Vector) -> float:
-        """Return the value at a vector [n]."""
-        ...
-
-    def gradient(self, params: Vector) -> Vector:
-        """Return the gradient [n] at a vector [n]."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from cortex.protocols import Function, Vector
+
 from .derived import Derived
-from .function import Function, Pair, Vector
+from .function import Pair
 
 
 def least_squares(residuals: Callable[[Any], Any], name: str = "") -> Derived:

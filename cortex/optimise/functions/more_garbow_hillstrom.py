@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .function import Vector
+from cortex.protocols import Vector
+
 from .least_squares import Problem
 from .measurements import BARD, GAUSSIAN, KOWALIK, MEYER, OSBORNE_1, OSBORNE_2
 

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from cortex.compute.errors import DescriptionError, near
-
-from .function import Vector
+from cortex.protocols import Vector
 
 Ends = float | tuple[float, ...]
 
