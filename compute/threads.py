@@ -19,7 +19,14 @@ def get_num_threads() -> int:
         ValueError: CORTEX_NUM_THREADS is no number of threads.
     """
     module = _native()
-    return int(module.get_num_threads()) if module is not None else 1
+    if module is not None:
+        return int(module.get_num_threads())
+    text = os.environ.get(VARIABLES[0], "")
+    if text and not (text.isdecimal() and int(text) >= 1):
+        raise ValueError(
+            f'{VARIABLES[0]} must be a number of threads, not "{text}"; correct or unset it'
+        )
+    return 1
 
 
 def set_num_threads(count: int) -> None:

@@ -16,6 +16,7 @@ import sys
 import pytest
 
 from cortex import layers
+from cortex.compute.cpu.native import native
 from cortex.network import Network
 
 SHARE = 0.05  # of what is announced; 0.001 and 0.004 when this was written
@@ -86,6 +87,8 @@ print(json.dumps([report.total, after - before, dict(report.bytes)]))
     ids=["parameters", "activations", "fit"],
 )
 def test_a_training_run_takes_what_was_announced(how: str, network: str, batch: int) -> None:
+    if how == "fit" and native() is None:
+        pytest.skip("without the native engine what NumPy returns comes on top")
     source = (
         MEASURE.replace("{network}", network).replace("{batch}", str(batch)).replace("{how}", how)
     )

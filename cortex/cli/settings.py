@@ -133,15 +133,16 @@ def use_threads(count: int | None) -> None:
     Raises:
         DescriptionError: CORTEX_NUM_THREADS or CORTEX_ISA hold nonsense.
     """
+    from cortex.compute import threads
     from cortex.compute.cpu import native
 
     if count is not None:
         os.environ["CORTEX_NUM_THREADS"] = str(count)
     module = native.native()
     try:
+        threads.set_num_threads(count or threads.get_num_threads())
         if module is not None:
             module.isa()
-            module.set_num_threads(count or module.get_num_threads())
     except ValueError as error:
         raise DescriptionError("environment", [str(error)]) from None
 
