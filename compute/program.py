@@ -368,7 +368,7 @@ def rewrite(
     `replace(new, step, inputs)` gets the step with its inputs in the new program and returns the values that stand for
     its outputs, or None to keep the step.
     """
-    new, place = _begin(program)
+    new, place = begin_copy(program)
     for step in program.steps:
         inputs = tuple(place[v] for v in step.inputs)
         new.label = step.label
@@ -378,7 +378,7 @@ def rewrite(
             new.steps.append(Step(step.op, inputs, outputs, step.label))
             results = outputs
         place.update(zip(step.outputs, results, strict=True))
-    return _finish(program, new, place)
+    return finish_copy(program, new, place)
 
 
 def inline(build: Program, body: Program, inputs: Sequence[Value]) -> tuple[Value, ...]:
@@ -393,7 +393,8 @@ def inline(build: Program, body: Program, inputs: Sequence[Value]) -> tuple[Valu
     return tuple(place[v] for v in body.outputs.values())
 
 
-def _begin(program: Program) -> tuple[Program, dict[Value, Value]]:
+def begin_copy(program: Program) -> tuple[Program, dict[Value, Value]]:
+    """Return a program with the inputs, state and constants of another, and where each of them is in it."""
     new = Program(views=dict(program.views), random_count=program.random_count)
     place: dict[Value, Value] = {}
     for old, fresh in ((program.inputs, new.inputs), (program.state, new.state)):
@@ -405,7 +406,8 @@ def _begin(program: Program) -> tuple[Program, dict[Value, Value]]:
     return new, place
 
 
-def _finish(old: Program, new: Program, place: Mapping[Value, Value]) -> Program:
+def finish_copy(old: Program, new: Program, place: Mapping[Value, Value]) -> Program:
+    """Give a copy the outputs and updates of the old program; `place` says what stands for each value."""
     new.label = ""
     new.outputs = {n: place[v] for n, v in old.outputs.items()}
     new.updates = {n: place[v] for n, v in old.updates.items()}

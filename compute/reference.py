@@ -37,15 +37,9 @@ from .program import Op, Program
 Arrays = tuple[np.ndarray, ...]
 
 
-def compute_dtype(op: Map, *arrays: np.ndarray) -> str:
-    """Return the dtype in which a map is computed (see `Map`)."""
-    names = {a.dtype.name for a in arrays} | set(op.dtypes)
-    return "float64" if "float64" in names else "float32" if "float32" in names else "int64"
-
-
 def map_(op: Map, *arrays: np.ndarray) -> Arrays:
     """Evaluate the expressions in the compute dtype, convert and broadcast."""
-    kind = compute_dtype(op, *arrays)
+    kind = op.computes_in(a.dtype.name for a in arrays)
     shape = np.broadcast_shapes(
         *(a.shape for a in arrays), *([op.shape] if op.shape is not None else [])
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cortex.compute.errors import CortexError
 
@@ -58,8 +58,3 @@ def bare(axes: Axes) -> None:
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_visible(False)
-
-
-def caption(axes: Axes, text: str, **more: Any) -> None:
-    """Write a small line under a picture."""
-    axes.set_xlabel(text, fontsize=8, color=QUIET, labelpad=3, **more)

@@ -13,7 +13,7 @@ from ..host import HostBuffers, HostMemory, aligned
 from ..passes import decompose, fuse_epilogues, fuse_maps, simplify, updates_last
 from ..passes.memory import round_up
 from ..program import Program, Value
-from ..threads import get_num_threads
+from ..threads import get_num_threads, set_num_threads
 from .instruction import Instruction, Operand
 from .interpreter import Interpreter
 from .lowering import Lowering, assign, check_supported, lower
@@ -150,9 +150,7 @@ class CpuBackend:
         Raises:
             ValueError: the count is below 1 or above what the engine takes.
         """
-        module = native()
-        if module is not None:
-            module.set_num_threads(count)
+        set_num_threads(count)
 
     def compile(self, program: Program, memory: Memory | None = None) -> CpuExecutable:
         """Rewrite, plan and compile a program.

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from ..backend import StepReport
 from ..errors import BackendError
 from ..passes.memory import Interval, plan, round_up
@@ -50,10 +48,6 @@ class Lowering:
         """Whether anything reads a value: a step, an output or an update."""
         named = (*self.program.outputs.values(), *self.program.updates.values())
         return value in named or any(value in s.inputs for s in self.program.steps)
-
-    def constant(self, value: Value) -> np.ndarray | None:
-        """Return the data of a constant value, else None."""
-        return self.program.constants.get(value)
 
 
 def lower(program: Program) -> Lowering:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..ops import Concatenate, Map, Reshape, Slice
-from ..program import Program, Step, Value, _begin, _finish
+from ..program import Program, Step, Value, begin_copy, finish_copy
 
 FOREVER = 1 << 60
 
@@ -227,7 +227,7 @@ def isolate(program: Program) -> Program:
     named = {**program.outputs, **{f"update of {n}": v for n, v in program.updates.items()}}
     if not any(v in origin for v in named.values()):
         return program
-    new, place = _begin(program)
+    new, place = begin_copy(program)
     saved: dict[Value, Value] = {}
     for value in named.values():
         source = origin.get(value)
@@ -243,7 +243,7 @@ def isolate(program: Program) -> Program:
     for value in named.values():
         if value in origin:
             finish[value] = _saved_view(new, program, value, saved)
-    return _finish(program, new, finish)
+    return finish_copy(program, new, finish)
 
 
 def _saved_view(new: Program, program: Program, value: Value, saved: dict[Value, Value]) -> Value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import ShapeError
@@ -23,6 +23,11 @@ class Map(Op):
     expressions: tuple[Expression, ...]
     dtypes: tuple[str, ...]
     shape: Shape | None = None
+
+    def computes_in(self, inputs: Iterable[str]) -> str:
+        """Return the dtype of the computation for inputs of these dtypes."""
+        names = {*inputs, *self.dtypes}
+        return "float64" if "float64" in names else "float32" if "float32" in names else "int64"
 
     def infer(self, *inputs: Spec) -> tuple[Spec, ...]:
         """All outputs have the broadcast shape."""

@@ -79,15 +79,11 @@ def _fits(step: Step, user: Step) -> bool:
     if step.outputs[0].shape != user.outputs[0].shape and not scalar:
         return False
     return all(
-        o.dtype == _kind(user) or (o.dtype == "bool" and e.is_bool) or o not in user.inputs
+        o.dtype == user.op.computes_in(v.dtype for v in user.inputs)
+        or (o.dtype == "bool" and e.is_bool)
+        or o not in user.inputs
         for o, e in zip(step.outputs, step.op.expressions, strict=True)  # type: ignore[attr-defined]
     )
-
-
-def _kind(step: Step) -> str:
-    """Return the dtype in which a map computes (see `Map`)."""
-    names = {v.dtype for v in (*step.inputs, *step.outputs)}
-    return "float64" if "float64" in names else "float32" if "float32" in names else "int64"
 
 
 def _worthwhile(step: Step, users: Sequence[Step]) -> bool:

@@ -47,8 +47,7 @@ class Loop:
     @cached_property
     def compute(self) -> str:
         """The dtype in which a map computes (see `Map`)."""
-        names = {v.dtype for v in (*self.step.inputs, *self.step.outputs)}
-        return "float64" if "float64" in names else "float32" if "float32" in names else "int64"
+        return self.op.computes_in(self.inputs)
 
     @cached_property
     def same(self) -> list[list[int]]:
