@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ class HostMemory:
     def __init__(self) -> None:
         self.arrays: dict[str, np.ndarray] = {}
         self.one_at_a_time = False  # the executables never run at once: they may share one arena
+        self.versions: Counter[str] = Counter()  # how often the content of each buffer was changed
         self._arena: np.ndarray | None = None
 
     def names(self) -> tuple[str, ...]:
@@ -65,9 +67,11 @@ class HostBuffers:
     def __init__(
         self, program: Program, memory: HostMemory, make: Callable[[Spec], np.ndarray] = aligned
     ) -> None:
+        self._memory = memory
         self.state = {n: memory.require(n, v.spec) for n, v in program.state.items()}
         self.inputs = {n: make(v.spec) for n, v in program.inputs.items()}
         self.outputs: dict[str, np.ndarray] = {}
+        self._ranges = program.views
         self.views = {n: self._view(v) for n, v in program.views.items()}
 
     def _view(self, view: View) -> np.ndarray:
@@ -106,6 +110,8 @@ class HostBuffers:
                     f"write {name!r}: values {low}..{high} do not fit into {target.dtype}"
                 )
         np.copyto(target, given, casting="unsafe")
+        if name not in self.inputs:
+            self._memory.versions[self._ranges[name].state if name in self._ranges else name] += 1
 
     def read(self, name: str) -> np.ndarray:
         """Return a copy of the output, state, view or input `name`.

@@ -13,10 +13,11 @@ from ..host import HostBuffers, HostMemory, aligned
 from ..passes import decompose, fuse_epilogues, fuse_maps, simplify, updates_last
 from ..passes.memory import round_up
 from ..program import Program, Value
+from ..spec import Spec
 from ..threads import get_num_threads, set_num_threads
 from .instruction import Instruction, Operand
 from .interpreter import Interpreter
-from .lowering import Lowering, assign, check_supported, lower
+from .lowering import Arena, Lowering, assign, check_supported, lower, prepared, watched
 from .native import engine, native
 from .storage import isolate
 
@@ -28,10 +29,12 @@ class CpuExecutable:
         self.memory = memory
         self._low = low = lower(program)
         self._buffers = buffers = HostBuffers(program, memory)
-        arena = assign(low)
-        self._arena = memory.arena(arena.size)
-        for root in arena.roots:
-            root.address += self._arena.ctypes.data
+        early = prepared(low)
+        kept, arena = assign(low, early)
+        self._kept, self._arena = aligned(Spec((kept.size,), "uint8")), memory.arena(arena.size)
+        for part, base in ((kept, self._kept), (arena, self._arena)):
+            for root in part.roots:
+                root.address += base.ctypes.data
         self._constants: dict[Value, np.ndarray] = {}
         self._place_named(low)
         for name, value in program.outputs.items():
@@ -39,8 +42,13 @@ class CpuExecutable:
         self._errors = np.full(len(low.checks), -1, np.int64)
         for k, (operand, _) in enumerate(low.checks):
             operand.place.root.address = self._errors[k:].ctypes.data
-        self._executor = self._build(low.instructions)
-        self.report = self._report(arena.size, arena.unplanned)
+        first = set(early)
+        self._later = [n for n in range(len(low.instructions)) if n not in first]
+        self._prepare = self._build([low.instructions[n] for n in early])
+        self._watched = watched(low, early)
+        self._seen: list[int] | None = None  # versions of the watched state when that ran last
+        self._executor = self._build([low.instructions[n] for n in self._later])
+        self.report = self._report(kept.size, arena)
 
     # Methods, not attributes bound to the parts: `compile(p).run` then keeps the memory of the plan alive.
     def write(self, name: str, array: Any) -> None:
@@ -57,12 +65,21 @@ class CpuExecutable:
         Raises:
             BackendError: an index has no row; the first one is named.
         """
+        self._make_ready()
         self._executor.run()
+        self.memory.versions.update(self._low.program.updates.keys())
         if self._low.checks and self._errors.max() >= 0:
             k = int(np.argmax(self._errors >= 0))
             position = int(self._errors[k])
             self._errors[:] = -1
             raise self._low.checks[k][1](position)
+
+    def _make_ready(self) -> None:
+        """Compute anew what depends on state alone, where somebody changed state since."""
+        now = [self.memory.versions[name] for name in self._watched]
+        if self._seen != now:
+            self._prepare.run()
+            self._seen = now
 
     def _place_named(self, low: Lowering) -> None:
         program, buffers = low.program, self._buffers
@@ -86,7 +103,7 @@ class CpuExecutable:
                 executor.add(i.target, i.buffers, i.integers, i.reals, i.units, i.grain, i.scratch)
         return executor
 
-    def _report(self, arena: int, unplanned: int) -> PlanReport:
+    def _report(self, kept: int, arena: Arena) -> PlanReport:
         program = self._low.program
 
         def total(values: Any) -> int:
@@ -96,15 +113,17 @@ class CpuExecutable:
             "inputs": total(program.inputs.values()),
             "state": total(program.state.values()),
             "constants": total(program.constants),
-            "activations": arena,
+            "prepared": kept,
+            "activations": arena.size,
             "scratch": get_num_threads()
             * max((i.scratch for i in self._low.instructions), default=0),
         }
-        return PlanReport("cpu", sizes, tuple(self._low.reports), unplanned)
+        return PlanReport("cpu", sizes, tuple(self._low.reports), arena.unplanned)
 
     def profile(self) -> list[tuple[str, str, float]]:
         """Run once; return (op, label, seconds) of each instruction; a step may take several."""
-        reports = [self._low.reports[k] for k in self._low.owners]
+        self._make_ready()
+        reports = [self._low.reports[self._low.owners[n]] for n in self._later]
         pairs = zip(reports, self._executor.profile(), strict=True)
         return [(r.op, r.label, seconds) for r, seconds in pairs]
 

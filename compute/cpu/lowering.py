@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..backend import StepReport
@@ -87,23 +87,78 @@ class Arena:
     roots: list[Root]
 
 
-def assign(low: Lowering) -> Arena:
-    """Give every root that lies in the arena its offset there (in `address`, until the arena has a base)."""
-    roots: dict[Root, None] = {}
+def prepared(low: Lowering) -> list[int]:
+    """Return the numbers of the instructions that depend on constants and on state that no run changes.
+
+    Their results (transformed kernels, folded scales) stay until somebody writes that state.
+    """
+    touched: dict[Root, list[int]] = {}  # by whom each root is written
+    reads: list[set[Root]] = []
     for number, instruction in enumerate(low.instructions):
-        for operand in instruction.operands:
+        reads.append({o.place.resolved[0] for o in instruction.inputs})
+        for operand in instruction.outputs:
+            touched.setdefault(operand.place.resolved[0], []).append(number)
+
+    def steady(root: Root) -> bool:
+        if root in touched:
+            return root.kind == "arena" and chosen.issuperset(touched[root])
+        return root.kind == "constant" or (
+            root.kind == "state" and root.name not in low.program.updates
+        )
+
+    chosen = set(range(len(low.instructions)))
+    while True:
+        kept = {
+            n
+            for n in chosen
+            if all(map(steady, reads[n]))
+            and all(steady(o.place.resolved[0]) for o in low.instructions[n].outputs)
+        }
+        if kept == chosen:
+            return sorted(kept)
+        chosen = kept
+
+
+def watched(low: Lowering, early: Sequence[int]) -> list[str]:
+    """Return the names of the state that the `early` instructions (see `prepared`) read."""
+    roots = {o.place.resolved[0] for n in early for o in low.instructions[n].inputs}
+    return sorted({r.name for r in roots if r.kind == "state"})
+
+
+def assign(low: Lowering, early: Sequence[int]) -> tuple[Arena, Arena]:
+    """Give every root that lies in an arena its offset there (in `address`, until the arena has a base).
+
+    Returns the arena of what the `early` instructions (see `prepared`) make and later ones read, and that of a run.
+    """
+    first = set(early)
+    later = [n for n in range(len(low.instructions)) if n not in first]
+    kept, run = _roots(low, early), _roots(low, later)
+    shared = kept.keys() & run.keys()
+    named = {low.storage.place[v].resolved[0] for v in low.program.outputs.values()}
+    for roots, end in ((kept, len(early)), (run, len(later))):
+        for root in roots.keys() & (named | shared):
+            roots[root] = (roots[root][0], end)
+    for root in shared:
+        del run[root]
+    for root in named - kept.keys() - run.keys():
+        if root.kind == "arena":
+            run[root] = (len(later), len(later))
+    return _arena(kept), _arena(run)
+
+
+def _roots(low: Lowering, numbers: Sequence[int]) -> dict[Root, tuple[int, int]]:
+    """Return the first and last of these instructions that touches each root of an arena."""
+    found: dict[Root, tuple[int, int]] = {}
+    for position, number in enumerate(numbers):
+        for operand in low.instructions[number].operands:
             root, _ = operand.place.resolved
             if root.kind == "arena":
-                roots[root] = None
-                root.first, root.last = min(root.first, number), max(root.last, number)
-    end = len(low.instructions)
-    for value in low.program.outputs.values():
-        root, _ = low.storage.place[value].resolved
-        if root.kind == "arena":
-            roots[root] = None
-            root.first, root.last = min(root.first, end), end
-    intervals = {r: Interval(r.bytes, r.first, r.last) for r in roots}
-    offsets, size = plan(intervals)
+                found[root] = (found.get(root, (position,))[0], position)
+    return found
+
+
+def _arena(roots: dict[Root, tuple[int, int]]) -> Arena:
+    offsets, size = plan({r: Interval(r.bytes, *life) for r, life in roots.items()})
     for root, offset in offsets.items():
         root.address = offset
     return Arena(size, sum(round_up(r.bytes) for r in roots), list(roots))

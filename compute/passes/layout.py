@@ -1,8 +1,8 @@
 """The layout pass: which values lie in another layout than the dense one, for the least time in all.
 
-Every step that can be lifted takes either form, at the costs that the backend names; where a value passes between a step
-that is lifted and one that is not, it is reordered once. The cheapest choice for the whole program is a minimum cut of
-the graph of its steps (compute/passes/cut.py), so reorders are as few as they can be for what they save.
+Every step that can be lifted takes either form, at the costs that the backend names; where a value passes between a
+step that is lifted and one that is not, it is reordered once. The cheapest choice for the whole program is a minimum
+cut of the graph of its steps (compute/passes/cut.py), so reorders are as few as they can be for what they save.
 """
 
 from __future__ import annotations
