@@ -12,13 +12,13 @@ from ..errors import BackendError
 from ..host import HostBuffers, HostMemory, aligned
 from ..passes import decompose, fuse_epilogues, fuse_maps, simplify, updates_last
 from ..passes.memory import round_up
+from ..plan.storage import isolate
 from ..program import Program, Value
 from ..threads import get_num_threads, set_num_threads
 from .instruction import Instruction, Operand
 from .interpreter import Interpreter
 from .lowering import Lowering, assign, check_supported, lower
 from .native import engine, native
-from .storage import isolate
 
 
 class CpuExecutable:
