@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from .errors import BackendError, ShapeError, near
 from .program import Program, View
-from .spec import Spec
+from .spec import Shape, Spec
 
 
 def aligned(spec: Spec) -> np.ndarray:
@@ -18,6 +18,34 @@ def aligned(spec: Spec) -> np.ndarray:
     raw = np.zeros(spec.bytes + 128, np.uint8)
     offset = -raw.ctypes.data % 64
     return raw[offset : offset + spec.bytes].view(spec.dtype).reshape(spec.shape)
+
+
+def checked(name: str, array: Any, shape: Shape, dtype: np.dtype[Any]) -> np.ndarray:
+    """Return what a host gives for `name` as an array that may be cast to `dtype`.
+
+    Raises:
+        ShapeError: another shape, or a dtype that would lose more than precision.
+    """
+    given = np.asarray(array)
+    if given.shape != shape:
+        raise ShapeError(f"write {name!r}: expected shape {shape}, given {given.shape}")
+    both_integer = given.dtype.kind in "iu" and dtype.kind in "iu"
+    loses = not np.can_cast(given.dtype, dtype, "same_kind")
+    if loses and not both_integer and given.dtype.kind != "b":
+        raise ShapeError(
+            f"write {name!r}: expected dtype {dtype}, given {given.dtype}; convert it first"
+        )
+    if given.dtype != dtype and both_integer and given.size:
+        limits = np.iinfo(dtype)
+        low, high = int(given.min()), int(given.max())
+        if low < limits.min or high > limits.max:
+            raise ShapeError(f"write {name!r}: values {low}..{high} do not fit into {dtype}")
+    return given
+
+
+def unknown(name: str, names: Iterable[str]) -> ShapeError:
+    """Return the error for a name that an executable does not know."""
+    return ShapeError(f"nothing is named {name!r} here{near(name, names)}")
 
 
 class HostMemory:
@@ -85,30 +113,7 @@ class HostBuffers:
             ShapeError: unknown name, another shape, or a dtype that would lose more than precision.
         """
         target = self._find(name, self.inputs, self.state, self.views)
-        given = np.asarray(array)
-        if given.shape != target.shape:
-            raise ShapeError(f"write {name!r}: expected shape {target.shape}, given {given.shape}")
-        loses = not np.can_cast(given.dtype, target.dtype, "same_kind")
-        if (
-            loses
-            and not (given.dtype.kind in "iu" and target.dtype.kind in "iu")
-            and given.dtype.kind != "b"
-        ):
-            raise ShapeError(
-                f"write {name!r}: expected dtype {target.dtype}, given {given.dtype}; convert it first"
-            )
-        if (
-            given.dtype != target.dtype
-            and given.dtype.kind in "iu"
-            and target.dtype.kind in "iu"
-            and given.size
-        ):
-            limits = np.iinfo(target.dtype)
-            low, high = int(given.min()), int(given.max())
-            if low < limits.min or high > limits.max:
-                raise ShapeError(
-                    f"write {name!r}: values {low}..{high} do not fit into {target.dtype}"
-                )
+        given = checked(name, array, target.shape, target.dtype)
         np.copyto(target, given, casting="unsafe")
         if name not in self.inputs:
             self._memory.versions[self._ranges[name].state if name in self._ranges else name] += 1
@@ -126,6 +131,4 @@ class HostBuffers:
         for group in groups:
             if name in group:
                 return group[name]
-        raise ShapeError(
-            f"nothing is named {name!r} here{near(name, [n for g in groups for n in g])}"
-        )
+        raise unknown(name, [n for g in groups for n in g])

@@ -4,8 +4,7 @@
 |---|---|
 | `backend` | the backend and its executables |
 | `native` | the compiled engine, or the reason why there is none |
-| `storage` | which value lives where: aliases, updates in place, concatenation without copies |
-| `lowering` | steps to instructions, instructions to addresses |
+| `lowering` | steps to instructions; how they get addresses is in `compute.plan` |
 | `providers` | who runs an op: native kernels, Numba, NumPy; chosen when compiling |
 | `maps` | loops over expressions, compiled by Numba |
 | `interpreter` | the executor in Python, for when there is no native engine |

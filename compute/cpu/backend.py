@@ -12,6 +12,7 @@ from ..errors import BackendError
 from ..host import HostBuffers, HostMemory, aligned
 from ..passes import decompose, fuse_epilogues, fuse_maps, simplify, updates_last
 from ..passes.memory import round_up
+from ..plan.storage import isolate
 from ..program import Program, Value
 from ..spec import Spec
 from ..threads import get_num_threads, set_num_threads
@@ -19,7 +20,6 @@ from .instruction import Instruction, Operand
 from .interpreter import Interpreter
 from .lowering import Arena, Lowering, assign, check_supported, lower, prepared, watched
 from .native import engine, native
-from .storage import isolate
 
 
 class CpuExecutable:
@@ -155,6 +155,10 @@ class CpuBackend:
     """Programs on the processor: native kernels, Numba for fused expressions, NumPy for the rest."""
 
     name = "cpu"
+
+    def __init__(self, exact: bool = False) -> None:
+        """With `exact`, no algorithm that rounds more than the plain sum does: no Winograd convolutions."""
+        self.exact = exact
 
     @property
     def capabilities(self) -> Capabilities:

@@ -8,18 +8,11 @@ from typing import Literal
 
 import numpy as np
 
-from ..spec import Spec
-from .storage import Place
+from ..plan.storage import Operand
+
+__all__ = ["Instruction", "Kind", "Operand"]
 
 Kind = Literal["native", "function", "python"]
-
-
-@dataclass(frozen=True)
-class Operand:
-    """A place, and the spec of what lies there."""
-
-    place: Place
-    spec: Spec
 
 
 @dataclass(frozen=True)

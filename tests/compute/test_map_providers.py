@@ -15,8 +15,9 @@ from elementwise import RELATIVE, Run, X, Y, Z, needs_native
 from cortex.compute import BackendError
 from cortex.compute import math as m
 from cortex.compute.cpu import cache, precompiled
-from cortex.compute.cpu.maps import Form, collapse, compiled
+from cortex.compute.cpu.maps import Form, compiled
 from cortex.compute.expression import Expression, constant, substitute, symbol
+from cortex.compute.plan.geometry import collapse
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,11 +11,12 @@ from importlib.util import find_spec
 from ...errors import BackendError, near
 from ...expression import cost
 from ...ops import Map
+from ...plan.geometry import Layout, collapse
 from ...program import Step
 from .. import precompiled, tape
 from ..instruction import Instruction, Kind
 from ..lowering import Lowering
-from ..maps import Form, Layout, collapse, compiled, integers, units_and_grain
+from ..maps import Form, compiled, integers, units_and_grain
 from ..native import native
 
 # A compiled loop saves Numba's 0.3 to 1 s only where it is worth it. An interpreted operation takes about 1 ns per 16

@@ -8,27 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...ops import Concatenate, Pad, Slice, Transpose
+from ...plan.geometry import strides_of
 from ...program import Step
 from ...spec import ITEM_BYTES, Shape
 from ..instruction import Instruction, Operand
 from ..lowering import Lowering
 from ..native import native
-from ..storage import Place
 
 GRAIN_BYTES = 1 << 15  # a piece worth a thread: about 1 microsecond of copying
-
-
-def strides_of(shape: Shape) -> tuple[int, ...]:
-    """Return the dense row-major strides of a shape, in elements."""
-    return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
-
-
-def _moved(operand: Operand, elements: int) -> Operand:
-    """Return the operand that starts some elements further on."""
-    place = operand.place
-    return Operand(
-        Place(place.root, place.offset + elements * ITEM_BYTES[operand.spec.dtype]), operand.spec
-    )
 
 
 def copy(
@@ -90,7 +77,7 @@ def slice_(low: Lowering, step: Step) -> list[Instruction] | None:
     offset = sum(a * s for a, s in zip(op.start, dense, strict=True))
     start = [k * s for k, s in zip(op.steps, dense, strict=True)]
     shape = target.spec.shape
-    return _result([copy(target, _moved(source, offset), shape, strides_of(shape), start)])
+    return _result([copy(target, source.moved(offset), shape, strides_of(shape), start)])
 
 
 def transpose(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -116,9 +103,7 @@ def pad(low: Lowering, step: Step) -> list[Instruction] | None:
     made: list[Instruction | None] = [fill(target, op.value)]
     if source.spec.size:
         made.append(
-            copy(
-                _moved(target, offset), source, source.spec.shape, to, strides_of(source.spec.shape)
-            )
+            copy(target.moved(offset), source, source.spec.shape, to, strides_of(source.spec.shape))
         )
     return _result(made)
 
@@ -133,7 +118,7 @@ def concatenate(low: Lowering, step: Step) -> list[Instruction] | None:
     made: list[Instruction | None] = []
     position = 0
     for value in step.inputs:
-        piece, part = low.operand(value), _moved(target, position * dense[op.axis])
+        piece, part = low.operand(value), target.moved(position * dense[op.axis])
         position += value.shape[op.axis]
         if value.spec.size and part.place.resolved != piece.place.resolved:
             made.append(copy(part, piece, value.shape, dense, strides_of(value.shape)))

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ...ops import Concatenate, Pad, Reduce, Slice, Transpose
+from ...plan.storage import is_joined
 from ...program import Step
 from ..instruction import Instruction
 from ..lowering import Lowering
-from ..storage import is_joined
 
 Arrays = Sequence[np.ndarray]
 FUNCTIONS: dict[str, np.ufunc] = {

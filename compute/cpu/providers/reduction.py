@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from ...ops import Reduce
+from ...plan.geometry import axis_groups
 from ...program import Step
-from ...spec import Shape
 from ..instruction import Instruction, Operand
 from ..lowering import Lowering
 from ..native import native
@@ -48,28 +46,6 @@ def reduce(low: Lowering, step: Step) -> list[Instruction] | None:
         made += _one(low, op.kind, result, source, outer, count, inner)
         source = result
     return made
-
-
-def axis_groups(shape: Shape, axes: tuple[int, ...]) -> list[tuple[int, int, int]]:
-    """Return (outer, reduce, inner) of each run of reduced axes, from the last to the first.
-
-    After a group its extents are gone from the ones that follow.
-    """
-    groups = []
-    extents = list(shape)
-    i = len(extents) - 1
-    chosen = set(axes)
-    while i >= 0:
-        if i not in chosen:
-            i -= 1
-            continue
-        stop = i
-        while i >= 0 and i in chosen:
-            i -= 1
-        count = math.prod(extents[i + 1 : stop + 1])
-        groups.append((math.prod(extents[: i + 1]), count, math.prod(extents[stop + 1 :])))
-        extents[i + 1 : stop + 1] = [1] * (stop - i)
-    return groups
 
 
 def _one(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from ..ops import Concatenate, Map, Reshape, Slice
 from ..program import Program, Step, Value, begin_copy, finish_copy
+from ..spec import ITEM_BYTES, Spec
 
 FOREVER = 1 << 60
 
@@ -55,6 +56,19 @@ class Place:
         """The address in memory, once the roots have theirs."""
         root, offset = self.resolved
         return root.address + offset
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A place, and the spec of what lies there."""
+
+    place: Place
+    spec: Spec
+
+    def moved(self, elements: int) -> Operand:
+        """Return the operand that starts some elements further on."""
+        shift = elements * ITEM_BYTES[self.spec.dtype]
+        return Operand(Place(self.place.root, self.place.offset + shift), self.spec)
 
 
 @dataclass
