@@ -10,7 +10,7 @@ import numpy as np
 from ..backend import Capabilities, Memory, PlanReport
 from ..errors import BackendError
 from ..host import HostBuffers, HostMemory, aligned
-from ..passes import decompose, fuse_epilogues, fuse_maps, simplify, updates_last
+from ..passes import decompose, fuse_epilogues, fuse_maps, fuse_sums, simplify, updates_last
 from ..passes.memory import round_up
 from ..plan.storage import isolate
 from ..program import Program, Value
@@ -25,9 +25,9 @@ from .native import engine, native
 class CpuExecutable:
     """A compiled program: an arena, flat state, and a list of instructions run by one call."""
 
-    def __init__(self, program: Program, memory: HostMemory) -> None:
+    def __init__(self, program: Program, memory: HostMemory, exact: bool = False) -> None:
         self.memory = memory
-        self._low = low = lower(program)
+        self._low = low = lower(program, exact)
         self._buffers = buffers = HostBuffers(program, memory)
         early = prepared(low)
         kept, arena = assign(low, early)
@@ -183,6 +183,7 @@ class CpuBackend:
         """
         from .providers import keeps
         from .providers.contraction import accepts_epilogue
+        from .providers.sums import accepts_sums
 
         if memory is not None and not isinstance(memory, HostMemory):
             raise BackendError(
@@ -190,9 +191,9 @@ class CpuBackend:
             )
         check_supported(program)
         program = simplify(decompose(program, keeps))
-        program = simplify(fuse_maps(program))
+        program = fuse_sums(simplify(fuse_maps(program)), accepts_sums)
         program = updates_last(isolate(fuse_epilogues(program, accepts_epilogue)))
-        return CpuExecutable(program, memory if memory is not None else HostMemory())
+        return CpuExecutable(program, memory if memory is not None else HostMemory(), self.exact)
 
 
 def available() -> tuple[bool, str]:

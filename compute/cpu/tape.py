@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from ..expression import Expression
-from .maps import Layout
+from ..plan.geometry import Layout
 
 # Codes are positions; csrc/kernels/tape.cpp has the same order. An operation on the result of another one that nothing
 # else reads is one operation with it, which saves a store and a load: mul_add(a, b, c) is a * b + c, mul_under is
@@ -54,17 +54,19 @@ def encode(
     compute: str,
     layout: Layout,
     same: Sequence[Collection[int]],
+    sums: bool = False,
 ) -> Tape | None:
     """Return the tape of expressions over inputs and outputs of these dtypes, or None where it has no operation.
 
-    `layout` is that of the outputs and the inputs, in this order; output k lies where the inputs `same[k]` do.
+    `layout` is that of the outputs and the inputs, in this order; output k lies where the inputs `same[k]` do. With
+    `sums` the outputs are the sums along each row.
     """
     order = parts(expressions)
     if compute == "int64" and not all(_is_integer(e) for e in order):
         return None
     block = BLOCK_BYTES // (4 if compute == "float32" else 8)
     inner, extents = (1, ()) if layout.flat else (layout.shape[-1], layout.shape[:-1])
-    packed = 1 if layout.flat else max(1, block // inner)
+    packed = 1 if layout.flat or sums else max(1, block // inner)
     strides = layout.strides[len(outputs) :]
     kinds = [_kind(layout.shape, s) for s in strides]
     scalar = [
@@ -77,7 +79,8 @@ def encode(
     fixed = frozenset(i for i, is_scalar in enumerate(scalar) if is_scalar)
     constants = [e.args[0] for e in order if e.op == "constant"]
     steps = _steps(order, expressions, fixed, compute == "int64")
-    direct = _direct(steps, expressions, [d == compute for d in outputs], same, fixed)
+    unconverted = [d == compute and not sums for d in outputs]
+    direct = _direct(steps, expressions, unconverted, same, fixed)
     prologue, body = slots.allocate(steps, expressions, fixed, direct)
     results = [slots.of[e] for e in expressions]
     if len(results) > 1:  # an output may lie on an input that another output still has to read
@@ -105,7 +108,8 @@ def encode(
         integers += [code, *map(slots.number, operands)]
     if compute == "int64":
         integers += [int(c) for c in constants]
-    return Tape(KERNELS[compute], tuple(integers), tuple(float(c) for c in constants), slots.bytes)
+    kernel = f"tape_sum_{KERNELS[compute][-3:]}" if sums else KERNELS[compute]
+    return Tape(kernel, tuple(integers), tuple(float(c) for c in constants), slots.bytes)
 
 
 def _is_integer(e: Expression) -> bool:

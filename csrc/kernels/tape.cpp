@@ -13,6 +13,9 @@
 //             unit      a row of `inner` elements; rank 0: one element
 //             scratch   16 (scalars + blocks), rounded up to 64, + 64 scalars + blocks * block elements
 //
+//   tape_sum_f32, tape_sum_f64      the same, but an output is the sum along each row: [rows]
+//             integers  as above; rank is at least 1, packed 1, no output direct, at most 8 of them
+//
 // Slots 0 .. scalars - 1 hold one vector of equal numbers, the first of them the constants; the others a block each.
 // The prologue has scalar results and runs where scalars change; the body runs once a block. Truth values are 1 and 0.
 // A kind of input: FULL has the shape of the outputs; VECTOR moves along rows, SCALAR is one number a row; both have
@@ -122,6 +125,8 @@ template <> struct Table<int64_t> {
   static constexpr Operation<T>* of[] = {ANY_TYPE(ENTRY)};
 };
 
+constexpr int MOST_SUMS = 8;
+
 int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 template <class To, class From> To convert(From x) { return To(x); }
@@ -223,8 +228,8 @@ template <class T> struct Tape {
     run(0, prologue, WIDTH);
   }
 
-  // Elements `at` .. `at + n` of `rows` rows from `row` on; more than one row: they are whole.
-  void piece(int64_t row, int64_t rows, int64_t at, int64_t n) {
+  // Brings elements `at` .. `at + n` of `rows` rows from `row` on into the slots; more than one row: they are whole.
+  void load_inputs(int64_t row, int64_t rows, int64_t at, int64_t n) {
     const int64_t start = row * inner + at, size = rows * n, whole = (size + WIDTH - 1) / WIDTH * WIDTH;
     for (int64_t i = 0; i < inputs; i++) {
       const int64_t *in = input + i * (3 + rank), slot = in[1];
@@ -253,6 +258,12 @@ template <class T> struct Tape {
       }
       for (int64_t k = size; k < whole; k++) own(slot)[k] = 1;  // harmless in every operation
     }
+  }
+
+  // Computes those elements of all outputs.
+  void piece(int64_t row, int64_t rows, int64_t at, int64_t n) {
+    const int64_t start = row * inner + at, size = rows * n, whole = (size + WIDTH - 1) / WIDTH * WIDTH;
+    load_inputs(row, rows, at, n);
     for (int64_t k = 0; k < outputs; k++) {
       const int64_t slot = output[3 * k + 1];
       if (output[3 * k + 2]) slots[slot].at = whole == size ? static_cast<T*>(call.buffer[k]) + start : own(slot);
@@ -266,6 +277,22 @@ template <class T> struct Tape {
       else
         for (int64_t i = 0; i < size; i += WIDTH)
           write<T>(call.buffer[k], dtype, slots[slot].at, start + i, least(WIDTH, size - i));
+    }
+  }
+
+  // Adds elements `at` .. `at + n` of a row, of each output, to its sum.
+  void add_piece(int64_t row, int64_t at, int64_t n, typename M::V* sums) {
+    load_inputs(row, 1, at, n);
+    run(prologue, body, (n + WIDTH - 1) / WIDTH * WIDTH);
+    for (int64_t k = 0; k < outputs; k++) {
+      const Slot<T>& slot = slots[output[3 * k + 1]];
+      const T* from = slot.at;
+      typename M::V sum = {};  // of the block alone: rounding grows with its length, not with that of the row
+      int64_t i = 0;
+      for (; i + WIDTH <= n; i += WIDTH, from += slot.step) sum += *(const typename M::Unaligned*)from;
+      if (i < n)
+        sum += select<T>(lane_numbers<T>() < IntVec<T>{} + Int<T>(n - i), *(const typename M::Unaligned*)from, Vec<T>{});
+      sums[k] += sum;
     }
   }
 };
@@ -286,7 +313,18 @@ template <class T> void tape(const Call& call, int64_t start, int64_t stop) {
   }
 }
 
+// One sum per row and output: output k [rows].
+template <class T> void tape_sum(const Call& call, int64_t start, int64_t stop) {
+  Tape<T> t(call);
+  for (int64_t row = start; row < stop; row++) {
+    Vec<T> sums[MOST_SUMS] = {};
+    t.start_row(row);
+    for (int64_t i = 0; i < t.inner; i += t.block) t.add_piece(row, i, least(t.block, t.inner - i), sums);
+    for (int64_t k = 0; k < t.outputs; k++) static_cast<T*>(call.buffer[k])[row] = horizontal_sum<T>(sums[k]);
+  }
+}
+
 }  // namespace
 }  // namespace cortex::CORTEX_ISA
 
-CORTEX_KERNELS(tape, {"tape_f32", tape<float>}, {"tape_f64", tape<double>}, {"tape_i64", tape<int64_t>})
+CORTEX_KERNELS(tape, {"tape_sum_f32", tape_sum<float>}, {"tape_sum_f64", tape_sum<double>}, {"tape_f32", tape<float>}, {"tape_f64", tape<double>}, {"tape_i64", tape<int64_t>})

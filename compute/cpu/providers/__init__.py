@@ -27,10 +27,12 @@ from ...ops import (
     Transpose,
 )
 from ...ops.fused import Fused
+from ...ops.summed import SummedMap
 from ...program import Op, Step
 from ..instruction import Instruction
 from ..lowering import Lowering
 from .fallback import with_numpy
+from .sums import fits
 
 UNROLLED_STEPS = (
     2000  # a longer scan would take seconds to compile; NumPy runs it position by position
@@ -51,6 +53,7 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
         random,
         reduction,
         rows,
+        sums,
     )
 
     return {
@@ -69,6 +72,7 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
         Pool: (pooling.pool, numpy_pooling.pool),
         PoolGradient: (pooling.pool_gradient, numpy_pooling.pool_gradient),
         Reduce: (reduction.reduce, numpy_direct.write),
+        SummedMap: (sums.summed_map,),
         Slice: (movement.slice_, numpy_direct.write),
         Transpose: (movement.transpose, numpy_direct.write),
         Pad: (movement.pad, numpy_direct.write),
@@ -83,6 +87,8 @@ def keeps(step: Step) -> bool:
     """Whether a composite op is bound directly and need not be decomposed."""
     if isinstance(step.op, Scan):
         return step.op.length * len(step.op.body.steps) > UNROLLED_STEPS
+    if isinstance(step.op, SummedMap):
+        return fits(step.op, step.inputs)
     return False
 
 

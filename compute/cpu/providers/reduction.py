@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...ops import Reduce
 from ...plan.geometry import axis_groups
 from ...program import Step
@@ -17,6 +19,7 @@ TYPES = {
     "uint8": "u8",
     "bool": "u8",
 }
+Group = tuple[int, int, int]  # outer, reduced, inner extents
 LONG = 1 << 16  # elements: above, a reduction with few results is cut into parts
 PARTS = 16
 COLUMNS = 128
@@ -39,11 +42,18 @@ def reduce(low: Lowering, step: Step) -> list[Instruction] | None:
         return None
     if op.kind == "argmax":
         return [_argmax(target, source, groups[0])]
+    return reduce_groups(low, op.kind, target, source, groups)
+
+
+def reduce_groups(
+    low: Lowering, kind: str, target: Operand, source: Operand, groups: Sequence[Group]
+) -> list[Instruction]:
+    """Return the reductions of groups of axes, one after the other; see `axis_groups`."""
     made: list[Instruction] = []
     for number, (outer, count, inner) in enumerate(groups):
         last = number == len(groups) - 1
         result = target if last else low.temporary((outer * inner,), target.spec.dtype)
-        made += _one(low, op.kind, result, source, outer, count, inner)
+        made += _one(low, kind, result, source, outer, count, inner)
         source = result
     return made
 
