@@ -53,8 +53,16 @@ FUNCTIONS: dict[str, tuple[Function, Sequence[str]]] = {
     "normalised sum": (lambda x, y, mu, f, b: (x + y - mu) * f + b, ("vssss",)),
     "relu of the normalised sum": (lambda x, y, mu, f, b: a.relu((x + y - mu) * f + b), ("vssss",)),
     "gradient through batch normalisation": (
-        lambda f, c, s, z, t: f * (c - s * 0.5 - z * (t * 0.25)),
-        ("vvvvv", "svsvs"),
+        lambda f, c, s, x, mu, i, t: f * (c - s * 0.5 - ((x - mu) * i) * (t * 0.25)),
+        ("vvvvvvv", "svsvsss"),
+    ),
+    "relu of the normalised and a shortcut": (
+        lambda x, mu, f, b, y: a.relu((x - mu) * f + b + y),
+        ("vvvvv", "vsssv"),
+    ),
+    "relu of two normalised": (
+        lambda x, mu, f, b, y, nu, g, c: a.relu((x - mu) * f + b + ((y - nu) * g + c)),
+        ("vsssvsss",),
     ),
     "running average": (lambda old, new: 0.9 * old + 0.1 * new, ("vv",)),
 }

@@ -17,7 +17,7 @@ def fuse_maps(program: Program) -> Program:
     """Return the program with maps merged into the maps that consume them.
 
     A map is merged where that saves a pass over memory and repeats no real work: it has one consumer, or it costs
-    next to nothing and reads nothing that its consumers do not read anyway.
+    next to nothing and reads no more than its consumers read of it.
     """
     absorbed = _absorbed(program)
     made: dict[Value, tuple[Expression, tuple[Value, ...]]] = {}
@@ -94,6 +94,7 @@ def _worthwhile(step: Step, users: Sequence[Step]) -> bool:
     whole = step.outputs[0].spec.bytes
     for user in users:
         extra = sum(v.spec.bytes for v in step.inputs if v not in user.inputs)
+        extra -= sum(o.spec.bytes for o in step.outputs if o in user.inputs)
         if work > RECOMPUTE_COST or extra > whole // 8:
             return False
     return True
