@@ -7,10 +7,6 @@
 
 namespace cortex::CORTEX_ISA {
 
-#ifndef PACK_A
-#define PACK_A 256
-#define PACK_A_CROWDED 64
-#endif
 // Element (i, j) at data[i * row + j], transposed at data[j * row + i].
 template <class T> struct Matrix {
   const T* data;
@@ -19,6 +15,9 @@ template <class T> struct Matrix {
   const T* at(int64_t i, int64_t j) const { return transposed ? data + j * row + i : data + i * row + j; }
 };
 
+// multiply(Product<T>, scratch): scratch is product_scratch(columns, depth, sizeof(T)) elements (plans.h), 64-byte
+// aligned; nothing of A, B or C is touched beyond their rows.
+//
 // What becomes of a sum before it is stored: bias is added, then the dense operand (DENSE_ADD), then comes the
 // activation, then the mask (DENSE_MASK: the result is zero unless the dense operand is greater than zero).
 template <class T> struct Finish {
@@ -115,16 +114,26 @@ template <class T> static void finish_columns(const Product<T>& p, const Place& 
     }
 }
 
-template <class T> static void product_tile(const Product<T>& p, const Place& at, Tile<T> tile) {
+template <class T> static void run_full_tile(int rows, int vectors, const Tile<T>& tile) {
+  if (tile.b_copy) outer_product<T, TILE_COPIES>(rows, vectors, tile);
+  else outer_product<T, TILE_STRIDES>(rows, vectors, tile);
+}
+
+template <class T> static void product_tile(const Product<T>& p, const Place& at, Tile<T>& tile) {
   constexpr int L = LANES<T>;
   const Finish<T>& f = p.finish;
   int vectors = 1;
   while (vectors * L < at.columns) vectors *= 2;
   if (vectors * L != at.columns || p.c_transposed || f.dense_use) {
     alignas(64) T sums[TILE_ELEMENTS];
+    if (p.c_transposed)
+      for (int64_t j = 0; j < at.columns; j++) {
+        __builtin_prefetch(p.c + (at.column + j) * p.c_row + at.row, 1);
+        __builtin_prefetch(p.c + (at.column + j) * p.c_row + at.row + at.rows - 1, 1);
+      }
     tile.c = sums;
     tile.c_row = vectors * L;
-    outer_product<T, false>(int(at.rows), vectors, tile);
+    run_full_tile(int(at.rows), vectors, tile);
     return (p.c_transposed ? finish_columns<T> : finish_rows<T>)(p, at, sums, vectors * L);
   }
   tile.c = p.c + at.row * p.c_row + at.column;
@@ -134,7 +143,7 @@ template <class T> static void product_tile(const Product<T>& p, const Place& at
   tile.column_bias = at.first && f.column_bias ? f.column_bias + at.column : nullptr;
   tile.activation = at.last ? f.activation : int64_t(ACTIVATION_NONE);
   tile.slope = f.slope;
-  outer_product<T, false>(int(at.rows), vectors, tile);
+  run_full_tile(int(at.rows), vectors, tile);
 }
 
 // A block of B to panels [columns / panel][depth][panel]. Straight: row by row, a page of memory at a time.
@@ -165,7 +174,15 @@ template <class T> static void copy_rows(const T* data, int64_t row, int64_t row
   }
 }
 
-// scratch: product_scratch(columns, depth, sizeof(T)) elements (plans.h), 64-byte aligned.
+// Brings rows [first, last) of a block in memory, `bytes` each, towards the second-level cache.
+template <class T> static void fetch(const T* data, int64_t row, int64_t first, int64_t last, int64_t width) {
+  constexpr int64_t LINE = 64 / sizeof(T);
+  for (int64_t i = first; i < last; i++) {
+    for (int64_t j = 0; j < width; j += LINE) __builtin_prefetch(data + i * row + j, 0, 2);
+    __builtin_prefetch(data + i * row + width - 1, 0, 2);
+  }
+}
+
 template <class T> static void multiply(const Product<T>& p, T* scratch) {
   const int64_t most = product_depth(p.depth, sizeof(T));
   const int64_t tile_rows = even_piece(p.rows, TILE_ROWS), panel = tile_vectors(int(tile_rows)) * LANES<T>;
@@ -175,9 +192,12 @@ template <class T> static void multiply(const Product<T>& p, T* scratch) {
   for (int64_t j0 = 0; j0 < p.columns; j0 += PRODUCT_COLUMNS)
     for (int64_t k0 = 0; k0 == 0 || k0 < p.depth; k0 += most) {
       const int64_t depth = smaller(most, p.depth - k0), width = smaller(PRODUCT_COLUMNS, p.columns - j0);
-      const bool pack_a = crowded && width >= PACK_A_CROWDED;
+      const bool pack_a = crowded && width >= 64;
       const bool pack_b = p.b.transposed || p.rows > tile_rows || width % panel;
-      if (pack_b) pack_panels(p.b.at(k0, j0), p.b.row, p.b.transposed, width, depth, packed_b, panel);
+      const int64_t ready = pack_b && !p.b.transposed ? width / panel * panel : 0;  // columns that tiles copy
+      if (pack_b)
+        pack_panels(p.b.at(k0, j0 + ready), p.b.row, p.b.transposed, width - ready, depth, packed_b + ready * depth,
+                    panel);
       for (int64_t i = 0; i < p.rows; i += tile_rows) {
         Place at = {i, smaller(tile_rows, p.rows - i), 0, 0, k0 == 0, k0 + depth >= p.depth};
         Tile<T> tile = {};
@@ -197,8 +217,15 @@ template <class T> static void multiply(const Product<T>& p, T* scratch) {
         for (int64_t j = 0; j < width; j += panel) {
           at.column = j0 + j;
           at.columns = smaller(panel, width - j);
-          tile.b = pack_b ? packed_b + j * depth : p.b.at(k0, at.column);
-          tile.b_k = pack_b ? panel : p.b.row;
+          const bool copies = i == 0 && j < ready, packed = pack_b && !copies;
+          tile.b = packed ? packed_b + j * depth : p.b.at(k0, at.column);
+          tile.b_k = packed ? panel : p.b.row;
+          tile.b_copy = copies ? packed_b + j * depth : nullptr;
+          const int64_t next = i + tile_rows, more = smaller(tile_rows, p.rows - next);
+          if (more > 0) {
+            const int64_t lines = p.a.transposed ? depth : more, length = p.a.transposed ? more : depth;
+            fetch(p.a.at(next, k0), p.a.row, lines * j / width, lines * smaller(width, j + panel) / width, length);
+          }
           product_tile(p, at, tile);
         }
       }
