@@ -35,7 +35,7 @@ template <class T> struct Tile {
   const T* a;
   int64_t a_row, a_k;   // A[i][k] = a[i * a_row + k * a_k], or a[i * a_row + steps[k].a]
   const T* b;
-  int64_t b_k;          // B[k][j] = b[k * b_k + j], or b[steps[k].b + j]
+  int64_t b_k;          // vector v of B[k] lies at b[k * b_k + v * b_vector], or b[steps[k].b + v * b_vector]
   const Step* steps;
   int64_t depth;
   T* c;
@@ -44,9 +44,18 @@ template <class T> struct Tile {
   const T *row_bias, *column_bias;  // or nullptr
   int64_t activation;
   T slope;
+  int64_t b_vector = LANES<T>;
+  T* b_copy = nullptr;  // TILE_COPIES: B [depth][vectors], side by side
 };
 
-template <class T, int ROWS, int VECTORS, bool STEPS> static void outer_product(const Tile<T>& tile) {
+// How the elements of the sum are found: by strides; by strides, and what was read of B is also put side by side for
+// the tiles that follow; by steps.
+enum TileKind { TILE_STRIDES, TILE_COPIES, TILE_STEPS };
+constexpr int AHEAD = 8;  // rows of B that a tile which copies them fetches before their turn
+
+// Nothing touches the sums before the loop: bias added there went through the stack, 220 cycles a tile.
+template <class T, int ROWS, int VECTORS, TileKind KIND> static void outer_product(const Tile<T>& tile) {
+  constexpr bool STEPS = KIND == TILE_STEPS;
   const Tile<T> p = tile;  // a local copy: the stores to c cannot alias it
   constexpr int L = LANES<T>;
   Vec<T> sum[ROWS][VECTORS] = {};
@@ -54,19 +63,19 @@ template <class T, int ROWS, int VECTORS, bool STEPS> static void outer_product(
   if (p.depth >= 64)
     for (int i = 0; i < ROWS; i++)
       for (int v = 0; v < VECTORS; v++) __builtin_prefetch(p.c + i * p.c_row + v * L, 1);
-  if (p.row_bias)
-    for (int i = 0; i < ROWS; i++)
-      for (int v = 0; v < VECTORS; v++) sum[i][v] += broadcast(p.row_bias[i]);
-  if (p.column_bias)
-    for (int i = 0; i < ROWS; i++)
-      for (int v = 0; v < VECTORS; v++) sum[i][v] += load(p.column_bias + v * L);
   const T *a = p.a, *b = p.b;
   for (int64_t k = 0; k < p.depth; k++) {
     const T* ak = STEPS ? p.a + p.steps[k].a : a;
     const T* bk = STEPS ? p.b + p.steps[k].b : b;
     Vec<T> bv[VECTORS];
 #pragma GCC unroll 8
-    for (int v = 0; v < VECTORS; v++) bv[v] = load(bk + v * L);
+    for (int v = 0; v < VECTORS; v++) bv[v] = load(bk + v * p.b_vector);
+    if constexpr (KIND == TILE_COPIES)
+#pragma GCC unroll 8
+      for (int v = 0; v < VECTORS; v++) {
+        store(p.b_copy + (k * VECTORS + v) * L, bv[v]);
+        __builtin_prefetch(bk + AHEAD * p.b_k + v * L);
+      }
 #pragma GCC unroll 16
     for (int i = 0; i < ROWS; i++) {
       const Vec<T> x = broadcast(ak[i * p.a_row]);
@@ -76,28 +85,42 @@ template <class T, int ROWS, int VECTORS, bool STEPS> static void outer_product(
     a += p.a_k;
     b += p.b_k;
   }
+  if (p.row_bias)
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 8
+      for (int v = 0; v < VECTORS; v++) sum[i][v] += broadcast(p.row_bias[i]);
+  if (p.column_bias)
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 8
+      for (int v = 0; v < VECTORS; v++) sum[i][v] += load(p.column_bias + v * L);
   if (p.accumulate)
+#pragma GCC unroll 16
     for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 8
       for (int v = 0; v < VECTORS; v++) sum[i][v] += load(p.c + i * p.c_row + v * L);
-  if (p.activation == ACTIVATION_NONE)
+  if (p.activation != ACTIVATION_NONE)
+#pragma GCC unroll 16
     for (int i = 0; i < ROWS; i++)
-      for (int v = 0; v < VECTORS; v++) store(p.c + i * p.c_row + v * L, sum[i][v]);
-  else
-    for (int i = 0; i < ROWS; i++)
-      for (int v = 0; v < VECTORS; v++)
-        store(p.c + i * p.c_row + v * L, activate<T>(sum[i][v], p.activation, p.slope));
+#pragma GCC unroll 8
+      for (int v = 0; v < VECTORS; v++) sum[i][v] = activate<T>(sum[i][v], p.activation, p.slope);
+#pragma GCC unroll 16
+  for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 8
+    for (int v = 0; v < VECTORS; v++) store(p.c + i * p.c_row + v * L, sum[i][v]);
 }
 
-template <class T, bool STEPS, int ROWS = TILE_ROWS> CORTEX_INLINE
+template <class T, TileKind KIND, int ROWS = TILE_ROWS> CORTEX_INLINE
 void outer_product(int rows, int vectors, const Tile<T>& tile) {
   if constexpr (ROWS > 1)
-    if (rows < ROWS) return outer_product<T, STEPS, ROWS - 1>(rows, vectors, tile);
+    if (rows < ROWS) return outer_product<T, KIND, ROWS - 1>(rows, vectors, tile);
   if constexpr (tile_vectors(ROWS) >= 8)
-    if (vectors == 8) return outer_product<T, ROWS, 8, STEPS>(tile);
+    if (vectors == 8) return outer_product<T, ROWS, 8, KIND>(tile);
   if constexpr (tile_vectors(ROWS) >= 4)
-    if (vectors == 4) return outer_product<T, ROWS, 4, STEPS>(tile);
-  if (vectors == 2) return outer_product<T, ROWS, 2, STEPS>(tile);
-  outer_product<T, ROWS, 1, STEPS>(tile);
+    if (vectors == 4) return outer_product<T, ROWS, 4, KIND>(tile);
+  if (vectors == 2) return outer_product<T, ROWS, 2, KIND>(tile);
+  outer_product<T, ROWS, 1, KIND>(tile);
 }
 
 // One tile of any number of columns up to the full width. B must be readable to the end of the last vector; C is not:
@@ -106,7 +129,7 @@ template <class T, bool STEPS> static void run_tile(int rows, int64_t columns, c
   constexpr int L = LANES<T>;
   int vectors = 1;
   while (vectors * L < columns) vectors *= 2;
-  if (vectors * L == columns) return outer_product<T, STEPS>(rows, vectors, tile);
+  if (vectors * L == columns) return outer_product<T, STEPS ? TILE_STEPS : TILE_STRIDES>(rows, vectors, tile);
   alignas(64) T edge[TILE_ELEMENTS], bias[8 * L];
   const int64_t pitch = vectors * L;
   Tile<T> inner = tile;
@@ -121,7 +144,7 @@ template <class T, bool STEPS> static void run_tile(int rows, int64_t columns, c
       store(bias + j, load_part(tile.column_bias + j, larger(0, smaller(L, columns - j))));
     inner.column_bias = bias;
   }
-  outer_product<T, STEPS>(rows, vectors, inner);
+  outer_product<T, STEPS ? TILE_STEPS : TILE_STRIDES>(rows, vectors, inner);
   for (int i = 0; i < rows; i++)
     for (int64_t j = 0; j < columns; j += L)
       store_part(tile.c + i * tile.c_row + j, load(edge + i * pitch + j), smaller(L, columns - j));

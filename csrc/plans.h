@@ -25,6 +25,7 @@ static inline int64_t even_piece(int64_t total, int64_t most) {
 
 enum Activation : int64_t { ACTIVATION_NONE, ACTIVATION_RELU, ACTIVATION_LEAKY_RELU };
 enum Bias : int64_t { BIAS_NONE, BIAS_COLUMNS, BIAS_ROWS };
+enum Dense : int64_t { DENSE_NONE, DENSE_ADD, DENSE_MASK };
 
 constexpr int64_t SLACK = 64;        // elements that a vector store or load may touch beyond a packed block
 constexpr int64_t PANEL = 128;       // the widest panel of packed columns, in elements
@@ -32,6 +33,17 @@ constexpr int64_t ENOUGH_UNITS = 16; // keeps 2 to 16 threads busy
 constexpr int64_t UNIT_WORK = 1 << 18; // multiply-adds worth a unit of its own: about 5 us
 
 // ---------------------------------------------------------------- matrix product
+
+constexpr int64_t TILE_BYTES = 1536, PRODUCT_COLUMNS = 256;  // along the sum in a packed tile; packed columns of B
+
+static inline int64_t product_depth(int64_t depth, int64_t element) {
+  return even_piece(larger(depth, 1), TILE_BYTES / element);
+}
+
+// Elements of scratch that multiply (product.h) takes for a block of so many columns.
+static inline int64_t product_scratch(int64_t columns, int64_t depth, int64_t element) {
+  return (round_up(smaller(columns, PRODUCT_COLUMNS), PANEL) + 16) * product_depth(depth, element) + 2 * SLACK;
+}
 
 struct MatmulShape {
   int64_t batch, rows, columns, depth;           // of C and of the sum

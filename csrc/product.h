@@ -1,0 +1,235 @@
+// One block of a matrix product on one thread: C = finish(op(A) op(B) (+ C)), packed and blocked for the caches.
+//
+// A panel of columns of B, one register tile wide and `depth` long, is contiguous after packing; the block of B stays in
+// L2 and its panels stream through L1. A tile of A (14 rows, 384 deep: 21 KB) stays in L1 while it meets all panels.
+#pragma once
+#include "gemm.h"
+
+namespace cortex::CORTEX_ISA {
+
+// Element (i, j) at data[i * row + j], transposed at data[j * row + i].
+template <class T> struct Matrix {
+  const T* data;
+  int64_t row;
+  bool transposed;
+  const T* at(int64_t i, int64_t j) const { return transposed ? data + j * row + i : data + i * row + j; }
+};
+
+// multiply(Product<T>, scratch): scratch is product_scratch(columns, depth, sizeof(T)) elements (plans.h), 64-byte
+// aligned; nothing of A, B or C is touched beyond their rows.
+//
+// What becomes of a sum before it is stored: bias is added, then the dense operand (DENSE_ADD), then comes the
+// activation, then the mask (DENSE_MASK: the result is zero unless the dense operand is greater than zero).
+template <class T> struct Finish {
+  const T *row_bias = nullptr, *column_bias = nullptr;  // [rows], [columns]
+  const T* dense = nullptr;                             // element (i, j) lies as that of C does, with its own row
+  int64_t dense_row = 0, dense_use = DENSE_NONE;
+  int64_t activation = ACTIVATION_NONE;
+  T slope = 0;
+};
+
+template <class T> struct Product {
+  int64_t rows, columns, depth;
+  Matrix<T> a, b;  // A [rows][depth], B [depth][columns]
+  T* c;
+  int64_t c_row;
+  bool c_transposed = false;  // element (i, j) at c[j * c_row + i]
+  bool accumulate = false;
+  Finish<T> finish = {};
+};
+
+// From `count` rows in memory to [depth][pitch]: element (i, k) to out[k * pitch + i], rows beyond count zero up to a
+// whole vector, which may spill over into the next k or beyond the end (SLACK). Groups go downwards: what the last one
+// spills is written after it.
+template <class T> static void pack_transposed(const T* data, int64_t row, int64_t count, int64_t depth, T* out,
+                                               int64_t pitch) {
+  constexpr int L = LANES<T>;
+  for (int64_t k = 0; k < depth; k += L)
+    for (int64_t g = (count - 1) / L * L; g >= 0; g -= L) {
+      Vec<T> block[L];
+      const int64_t length = smaller(L, depth - k);
+#pragma GCC unroll 16
+      for (int i = 0; i < L; i++) {
+        const T* from = data + (g + i) * row + k;
+        block[i] = g + i >= count ? Vec<T>{} : length == L ? load(from) : load_part(from, length);
+      }
+      transpose<T>(block);
+#pragma GCC unroll 16
+      for (int i = 0; i < L; i++)
+        if (i < length) store(out + (k + i) * pitch + g, block[i]);
+    }
+}
+
+template <class T> CORTEX_INLINE Vec<T> finished(const Finish<T>& f, Vec<T> x, Vec<T> dense, bool last) {
+  if (!last) return x;
+  if (f.dense_use == DENSE_ADD) x += dense;
+  x = activate<T>(x, f.activation, f.slope);
+  return f.dense_use == DENSE_MASK ? select<T>(dense > Vec<T>{}, x, Vec<T>{}) : x;
+}
+
+struct Place {
+  int64_t row, rows, column, columns;
+  bool first, last;  // piece of the sum
+};
+
+// Sums [rows][pitch] to C, through everything that a product may end with.
+template <class T> static void finish_rows(const Product<T>& p, const Place& at, const T* sums, int64_t pitch) {
+  constexpr int L = LANES<T>;
+  const Finish<T>& f = p.finish;
+  for (int64_t i = 0; i < at.rows; i++)
+    for (int64_t j = 0; j < at.columns; j += L) {
+      const int64_t row = at.row + i, column = at.column + j, count = smaller(L, at.columns - j);
+      T* c = p.c + row * p.c_row + column;
+      Vec<T> x = load(sums + i * pitch + j);
+      if (at.first && f.row_bias) x += broadcast(f.row_bias[row]);
+      if (at.first && f.column_bias) x += load_part(f.column_bias + column, count);
+      if (!at.first || p.accumulate) x += load_part(c, count);
+      const Vec<T> dense = f.dense_use ? load_part(f.dense + row * f.dense_row + column, count) : Vec<T>{};
+      store_part(c, finished(f, x, dense, at.last), count);
+    }
+}
+
+template <class T> static void finish_columns(const Product<T>& p, const Place& at, const T* sums, int64_t pitch) {
+  constexpr int L = LANES<T>;
+  const Finish<T>& f = p.finish;
+  for (int64_t j = 0; j < at.columns; j += L)
+    for (int64_t i = 0; i < at.rows; i += L) {
+      const int64_t row = at.row + i, count = smaller(L, at.rows - i);
+      Vec<T> block[L];
+#pragma GCC unroll 16
+      for (int q = 0; q < L; q++) block[q] = q < count ? load(sums + (i + q) * pitch + j) : Vec<T>{};
+      transpose<T>(block);
+      const Vec<T> row_bias = at.first && f.row_bias ? load_part(f.row_bias + row, count) : Vec<T>{};
+#pragma GCC unroll 16
+      for (int q = 0; q < L; q++) {
+        if (j + q >= at.columns) break;
+        const int64_t column = at.column + j + q;
+        T* c = p.c + column * p.c_row + row;
+        Vec<T> x = block[q] + row_bias;
+        if (at.first && f.column_bias) x += broadcast(f.column_bias[column]);
+        if (!at.first || p.accumulate) x += load_part(c, count);
+        const Vec<T> dense = f.dense_use ? load_part(f.dense + column * f.dense_row + row, count) : Vec<T>{};
+        store_part(c, finished(f, x, dense, at.last), count);
+      }
+    }
+}
+
+template <class T> static void run_full_tile(int rows, int vectors, const Tile<T>& tile) {
+  if (tile.b_copy) outer_product<T, TILE_COPIES>(rows, vectors, tile);
+  else outer_product<T, TILE_STRIDES>(rows, vectors, tile);
+}
+
+template <class T> static void product_tile(const Product<T>& p, const Place& at, Tile<T>& tile) {
+  constexpr int L = LANES<T>;
+  const Finish<T>& f = p.finish;
+  int vectors = 1;
+  while (vectors * L < at.columns) vectors *= 2;
+  if (vectors * L != at.columns || p.c_transposed || f.dense_use) {
+    alignas(64) T sums[TILE_ELEMENTS];
+    if (p.c_transposed)
+      for (int64_t j = 0; j < at.columns; j++) {
+        __builtin_prefetch(p.c + (at.column + j) * p.c_row + at.row, 1);
+        __builtin_prefetch(p.c + (at.column + j) * p.c_row + at.row + at.rows - 1, 1);
+      }
+    tile.c = sums;
+    tile.c_row = vectors * L;
+    run_full_tile(int(at.rows), vectors, tile);
+    return (p.c_transposed ? finish_columns<T> : finish_rows<T>)(p, at, sums, vectors * L);
+  }
+  tile.c = p.c + at.row * p.c_row + at.column;
+  tile.c_row = p.c_row;
+  tile.accumulate = !at.first || p.accumulate;
+  tile.row_bias = at.first && f.row_bias ? f.row_bias + at.row : nullptr;
+  tile.column_bias = at.first && f.column_bias ? f.column_bias + at.column : nullptr;
+  tile.activation = at.last ? f.activation : int64_t(ACTIVATION_NONE);
+  tile.slope = f.slope;
+  run_full_tile(int(at.rows), vectors, tile);
+}
+
+// A block of B to panels [columns / panel][depth][panel]. Straight: row by row, a page of memory at a time.
+template <class T> static void pack_panels(const T* data, int64_t row, bool transposed, int64_t columns, int64_t depth,
+                                           T* out, int64_t panel) {
+  constexpr int L = LANES<T>;
+  if (transposed) {
+    for (int64_t j = 0; j < columns; j += panel)
+      pack_transposed(data + j * row, row, smaller(panel, columns - j), depth, out + j * depth, panel);
+    return;
+  }
+  for (int64_t k = 0; k < depth; k++, data += row) {
+    int64_t j = 0;
+    T* to = out + k * panel;
+    for (; j + panel <= columns; j += panel, to += depth * panel)
+      for (int64_t v = 0; v < panel; v += L) store(to + v, load(data + j + v));
+    for (int64_t v = 0; j + v < columns; v += L) store(to + v, load_part(data + j + v, smaller(L, columns - j - v)));
+  }
+}
+
+// Rows of A side by side: a tile is then in few pages, and its rows do not crowd into few sets of the cache.
+template <class T> static void copy_rows(const T* data, int64_t row, int64_t rows, int64_t depth, T* out) {
+  constexpr int L = LANES<T>;
+  for (int64_t i = 0; i < rows; i++, data += row, out += depth) {
+    int64_t k = 0;
+    for (; k + L <= depth; k += L) store(out + k, load(data + k));
+    if (k < depth) store(out + k, load_part(data + k, depth - k));
+  }
+}
+
+// Brings rows [first, last) of a block in memory, `bytes` each, towards the second-level cache.
+template <class T> static void fetch(const T* data, int64_t row, int64_t first, int64_t last, int64_t width) {
+  constexpr int64_t LINE = 64 / sizeof(T);
+  for (int64_t i = first; i < last; i++) {
+    for (int64_t j = 0; j < width; j += LINE) __builtin_prefetch(data + i * row + j, 0, 2);
+    __builtin_prefetch(data + i * row + width - 1, 0, 2);
+  }
+}
+
+template <class T> static void multiply(const Product<T>& p, T* scratch) {
+  const int64_t most = product_depth(p.depth, sizeof(T));
+  const int64_t tile_rows = even_piece(p.rows, TILE_ROWS), panel = tile_vectors(int(tile_rows)) * LANES<T>;
+  const bool crowded = p.a.transposed || p.a.row * int64_t(sizeof(T)) % 1024 == 0;
+  T* const packed_a = scratch;
+  T* const packed_b = scratch + 16 * most + SLACK;
+  for (int64_t j0 = 0; j0 < p.columns; j0 += PRODUCT_COLUMNS)
+    for (int64_t k0 = 0; k0 == 0 || k0 < p.depth; k0 += most) {
+      const int64_t depth = smaller(most, p.depth - k0), width = smaller(PRODUCT_COLUMNS, p.columns - j0);
+      const bool pack_a = crowded && width >= 64;
+      const bool pack_b = p.b.transposed || p.rows > tile_rows || width % panel;
+      const int64_t ready = pack_b && !p.b.transposed ? width / panel * panel : 0;  // columns that tiles copy
+      if (pack_b)
+        pack_panels(p.b.at(k0, j0 + ready), p.b.row, p.b.transposed, width - ready, depth, packed_b + ready * depth,
+                    panel);
+      for (int64_t i = 0; i < p.rows; i += tile_rows) {
+        Place at = {i, smaller(tile_rows, p.rows - i), 0, 0, k0 == 0, k0 + depth >= p.depth};
+        Tile<T> tile = {};
+        tile.depth = depth;
+        tile.a = p.a.at(i, k0);
+        tile.a_row = p.a.transposed ? 1 : p.a.row;
+        tile.a_k = p.a.transposed ? p.a.row : 1;
+        if (pack_a && p.a.transposed) {
+          pack_straight(tile.a, p.a.row, at.rows, depth, packed_a, at.rows);
+          tile.a = packed_a;
+          tile.a_k = at.rows;
+        } else if (pack_a) {
+          copy_rows(tile.a, p.a.row, at.rows, depth, packed_a);
+          tile.a = packed_a;
+          tile.a_row = depth;
+        }
+        for (int64_t j = 0; j < width; j += panel) {
+          at.column = j0 + j;
+          at.columns = smaller(panel, width - j);
+          const bool copies = i == 0 && j < ready, packed = pack_b && !copies;
+          tile.b = packed ? packed_b + j * depth : p.b.at(k0, at.column);
+          tile.b_k = packed ? panel : p.b.row;
+          tile.b_copy = copies ? packed_b + j * depth : nullptr;
+          const int64_t next = i + tile_rows, more = smaller(tile_rows, p.rows - next);
+          if (more > 0) {
+            const int64_t lines = p.a.transposed ? depth : more, length = p.a.transposed ? more : depth;
+            fetch(p.a.at(next, k0), p.a.row, lines * j / width, lines * smaller(width, j + panel) / width, length);
+          }
+          product_tile(p, at, tile);
+        }
+      }
+    }
+}
+
+}  // namespace cortex::CORTEX_ISA
