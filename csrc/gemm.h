@@ -35,7 +35,7 @@ template <class T> struct Tile {
   const T* a;
   int64_t a_row, a_k;   // A[i][k] = a[i * a_row + k * a_k], or a[i * a_row + steps[k].a]
   const T* b;
-  int64_t b_k;          // B[k][j] = b[k * b_k + j], or b[steps[k].b + j]
+  int64_t b_k;          // vector v of B[k] lies at b[k * b_k + v * b_vector], or b[steps[k].b + v * b_vector]
   const Step* steps;
   int64_t depth;
   T* c;
@@ -44,6 +44,7 @@ template <class T> struct Tile {
   const T *row_bias, *column_bias;  // or nullptr
   int64_t activation;
   T slope;
+  int64_t b_vector = LANES<T>;
 };
 
 template <class T, int ROWS, int VECTORS, bool STEPS> static void outer_product(const Tile<T>& tile) {
@@ -66,7 +67,7 @@ template <class T, int ROWS, int VECTORS, bool STEPS> static void outer_product(
     const T* bk = STEPS ? p.b + p.steps[k].b : b;
     Vec<T> bv[VECTORS];
 #pragma GCC unroll 8
-    for (int v = 0; v < VECTORS; v++) bv[v] = load(bk + v * L);
+    for (int v = 0; v < VECTORS; v++) bv[v] = load(bk + v * p.b_vector);
 #pragma GCC unroll 16
     for (int i = 0; i < ROWS; i++) {
       const Vec<T> x = broadcast(ak[i * p.a_row]);
