@@ -37,7 +37,7 @@ template <class T, int ROWS, int PIXELS> static void lane_tile(const LaneTile<T>
     const T* const base = p.b + part * L;
     T* const c = p.c + part * L;
     Vec<T> sum[ROWS][VECTORS] = {};
-    if (p.depth >= 64)
+    if (p.depth >= 16)
       for (int i = 0; i < ROWS; i++)
         for (int q = 0; q < PIXELS; q++) __builtin_prefetch(c + i * p.c_row + q * p.c_pixel, 1);
     if (p.bias)

@@ -29,7 +29,7 @@ struct LaneBlocks {
   int64_t units(int64_t groups) const { return blocks * strips * groups * out_blocks; }
 };
 
-constexpr int64_t PACKED_BYTES = 1 << 18;  // a part of any L2
+constexpr int64_t PACKED_BYTES = 3 << 17;  // a part of any L2
 
 // Axes of a forward pass (one residue) or of one residue of an input gradient.
 static inline Axis lane_rows(const ConvolutionShape& s, bool gradient, int64_t residue) {
@@ -79,7 +79,7 @@ static inline LaneBlocks lane_blocks(const ConvolutionShape& s, bool gradient, i
   const int64_t work = larger(1, outs * channels * all_taps * larger(1, w.grid) * EXAMPLES);  // of a grid row
   b.blocks = divide_up(s.batch, EXAMPLES);
   b.packed = channels > 2 && uses >= 64;
-  b.rows = divide_up(64, larger(1, w.grid));
+  b.rows = divide_up(taps > 1 ? 64 : 32, larger(1, w.grid));
   if (!b.packed) b.rows = larger(b.rows, divide_up(UNIT_WORK, work));
   b.strips = divide_up(larger(1, h.grid), b.rows);
   b.outs = outs;
@@ -93,7 +93,7 @@ static inline LaneBlocks lane_blocks(const ConvolutionShape& s, bool gradient, i
   b.row_pitch = b.packed ? w.source | 1 : w.source;
   b.channel_pitch = b.packed ? (b.source_rows * b.row_pitch) | 1 : h.source * w.source;
   const int64_t fit = PACKED_BYTES / (b.channel_pitch * EXAMPLES * element);
-  b.channels = even_piece(channels, larger(divide_up(64, taps), smaller(fit, divide_up(768, taps))));
+  b.channels = even_piece(channels, larger(divide_up(128, taps), smaller(fit, divide_up(768, taps))));
   b.depth = b.channels * taps;
   return b;
 }

@@ -100,7 +100,7 @@ template <class T> void pack_weights(const Correlation<T>& c, const T* weights, 
 template <class T> void correlate_rectangle(const Correlation<T>& c, const Axis& h, const Axis& w,
                                             const Rectangle& r, int64_t source_row, int64_t channel,
                                             int64_t channels) {
-  const int64_t tile_rows = even_piece(c.outs, TILE_ROWS), depth = make_steps(c, h, w, r, channels);
+  const int64_t depth = make_steps(c, h, w, r, channels), tile_rows = even_piece(c.outs, depth < 128 ? 6 : TILE_ROWS);
   const T* const weights = c.weights + channel * c.weight_channel;
   const bool pack = c.weight_row * int64_t(sizeof(T)) % 2048 == 0 && c.outs > 2 && r.rows * r.columns >= 16;
   if (pack) pack_weights(c, weights, depth, tile_rows);
