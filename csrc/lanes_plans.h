@@ -111,4 +111,54 @@ static inline Plan lane_input_gradient_plan(const int64_t* integer, int64_t elem
   return lane_correlation_plan(lane_blocks(s, true, element), s.groups, element);
 }
 
+// ---------------------------------------------------------------- kernel gradient
+//
+// The sum runs over strips of grid rows of all blocks. `outer`: dy of a strip is transposed to [pixel][example][filter],
+// x packed as above, and each element of x is broadcast against vectors of filters: no horizontal sums, but whole
+// vectors of filters. Otherwise inner products of dy and x where they lie, vectors of examples, one horizontal sum for
+// each weight and strip: any number of filters and channels.
+
+struct LaneGradientBlocks {
+  bool outer;
+  int64_t strips, all_strips;            // of an image, of all blocks
+  int64_t filters, filter_blocks;        // of a unit
+  int64_t channels, channel_blocks;
+  int64_t source_rows, row_pitch, channel_pitch, pixels;  // of a strip, at most; pitches in pixels
+  int64_t parts;
+  int64_t pitch() const { return round_up(filters, 16); }  // of transposed filters, and of their sums
+};
+
+static inline LaneGradientBlocks lane_gradient_blocks(const ConvolutionShape& s, int64_t element) {
+  LaneGradientBlocks b = {};
+  const int64_t taps = s.kernel_h * s.kernel_w, width = larger(1, s.out_width);
+  b.outer = 5 * round_up(s.group_filters, 16) <= 6 * s.group_filters && s.group_channels * taps >= 48;
+  const int64_t pixels = b.outer ? 32 : 256 / element;
+  b.strips = divide_up(larger(1, s.out_height), larger(1, pixels / width));
+  b.all_strips = b.strips * divide_up(s.batch, EXAMPLES);
+  b.filters = even_piece(s.group_filters, b.outer ? 64 : 5);
+  if (b.outer) b.filters = smaller(s.group_filters, round_up(b.filters, 16));
+  b.channels = even_piece(s.group_channels, b.outer ? larger(14, 576 / taps) : 64);
+  b.filter_blocks = divide_up(s.group_filters, b.filters);
+  b.channel_blocks = divide_up(s.group_channels, b.channels);
+  b.pixels = divide_up(s.out_height, b.strips) * s.out_width;
+  b.row_pitch = s.width | 1;
+  if (b.outer)
+    for (int64_t i = 0; i < b.strips; i++)
+      b.source_rows = larger(b.source_rows, source_rows(s, false, i, b.strips).count);
+  b.channel_pitch = (b.source_rows * b.row_pitch) | 1;
+  const int64_t work = s.filters * s.group_channels * taps * s.batch * s.out_height * s.out_width;
+  const int64_t units = s.groups * b.filter_blocks * b.channel_blocks;
+  b.parts = larger(1, smaller(smaller(ENOUGH_UNITS, work / UNIT_WORK) / units, b.all_strips));
+  return b;
+}
+
+static inline Plan lane_kernel_gradient_plan(const int64_t* integer, int64_t element) {
+  const ConvolutionShape s = convolution_shape(integer);
+  const LaneGradientBlocks b = lane_gradient_blocks(s, element);
+  const int64_t taps = s.kernel_h * s.kernel_w;
+  const int64_t tables = round_up(larger(b.pixels, s.out_height) * 24, 64) + round_up(b.channels * taps * 16, 64);
+  const int64_t outer = (b.channels * b.channel_pitch + b.pixels * b.pitch()) * EXAMPLES + b.channels * taps * b.pitch();
+  return {b.parts * s.groups * b.filter_blocks * b.channel_blocks, tables + (b.outer ? outer * element : 0), b.parts};
+}
+
 }  // namespace cortex
