@@ -26,6 +26,7 @@ from ...ops import (
     Slice,
     Transpose,
 )
+from ...ops.arranged import Arranged
 from ...ops.fused import Fused
 from ...program import Op, Step
 from ..instruction import Instruction
@@ -42,6 +43,7 @@ Provider = Callable[[Lowering, Step], list[Instruction] | None]
 def _table() -> dict[type[Op], tuple[Provider, ...]]:
     from . import (
         contraction,
+        lanes,
         maps,
         movement,
         numpy_convolution,
@@ -56,7 +58,8 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
     return {
         Map: (maps.map_,),
         MatMul: (contraction.matmul,),
-        Fused: (contraction.fused,),
+        Arranged: (lanes.arranged,),
+        Fused: (contraction.fused, lanes.fused),
         Convolution: (contraction.convolution, numpy_convolution.convolution),
         ConvolutionInputGradient: (
             contraction.convolution_input_gradient,
@@ -81,9 +84,11 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
 
 def keeps(step: Step) -> bool:
     """Whether a composite op is bound directly and need not be decomposed."""
+    from . import lanes
+
     if isinstance(step.op, Scan):
         return step.op.length * len(step.op.body.steps) > UNROLLED_STEPS
-    return False
+    return lanes.keeps(step)
 
 
 _providers: dict[type[Op], tuple[Provider, ...]] = {}
