@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "convolution_plans.h"
+#include "lanes_plans.h"
 
 namespace cortex {
 
@@ -22,7 +23,14 @@ constexpr Planned PLANNED[] = {{"matmul", 15, matmul_plan},
                                {"max_pool", 14, plane_plan},
                                {"max_pool_gradient", 14, plane_plan},
                                {"average_pool", 14, plane_plan},
-                               {"average_pool_gradient", 14, plane_plan}};
+                               {"average_pool_gradient", 14, plane_plan},
+                               {"lane_convolution", 18, lane_convolution_plan},
+                               {"lane_convolution_input_gradient", 18, lane_input_gradient_plan},
+                               {"lane_convolution_kernel_gradient", 18, lane_kernel_gradient_plan},
+                               {"lane_max_pool", 15, lane_pool_plan},
+                               {"lane_max_pool_gradient", 15, lane_pool_gradient_plan},
+                               {"lane_average_pool", 15, lane_pool_plan},
+                               {"lane_average_pool_gradient", 15, lane_pool_gradient_plan}};
 
 // nullptr: not one of them. `element_bytes` from the suffix _f32 or _f64.
 static inline const Planned* find_planned(const char* kernel, int64_t* element_bytes) {

@@ -10,7 +10,16 @@ import numpy as np
 from ..backend import Capabilities, Memory, PlanReport
 from ..errors import BackendError
 from ..host import HostBuffers, HostMemory, aligned
-from ..passes import decompose, fuse_epilogues, fuse_maps, fuse_sums, simplify, updates_last
+from ..passes import (
+    choose_layouts,
+    decompose,
+    fold_affine,
+    fuse_epilogues,
+    fuse_maps,
+    fuse_sums,
+    simplify,
+    updates_last,
+)
 from ..passes.memory import round_up
 from ..plan.storage import isolate
 from ..program import Program, Value
@@ -181,8 +190,8 @@ class CpuBackend:
         Raises:
             BackendError: the memory is another backend's, or its state differs in shape or dtype.
         """
-        from .providers import keeps
-        from .providers.contraction import accepts_epilogue
+        from .costs import CpuCosts
+        from .providers import accepts_epilogue, keeps
         from .providers.sums import accepts_sums
 
         if memory is not None and not isinstance(memory, HostMemory):
@@ -191,6 +200,9 @@ class CpuBackend:
             )
         check_supported(program)
         program = simplify(decompose(program, keeps))
+        if native() is not None:
+            program = choose_layouts(fold_affine(program), CpuCosts(self.exact))
+            program = simplify(program)
         program = fuse_sums(simplify(fuse_maps(program)), accepts_sums)
         program = updates_last(isolate(fuse_epilogues(program, accepts_epilogue)))
         return CpuExecutable(program, memory if memory is not None else HostMemory(), self.exact)

@@ -6,7 +6,7 @@ The first that fits runs; the report says which. The last one, NumPy, fits every
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ...ops import (
     Concatenate,
@@ -26,9 +26,10 @@ from ...ops import (
     Slice,
     Transpose,
 )
+from ...ops.arranged import Arranged
 from ...ops.fused import Fused
 from ...ops.summed import SummedMap
-from ...program import Op, Step
+from ...program import Op, Step, Value
 from ..instruction import Instruction
 from ..lowering import Lowering
 from .fallback import with_numpy
@@ -44,6 +45,7 @@ Provider = Callable[[Lowering, Step], list[Instruction] | None]
 def _table() -> dict[type[Op], tuple[Provider, ...]]:
     from . import (
         contraction,
+        lanes,
         maps,
         movement,
         numpy_convolution,
@@ -59,7 +61,8 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
     return {
         Map: (maps.map_,),
         MatMul: (contraction.matmul,),
-        Fused: (contraction.fused,),
+        Arranged: (lanes.arranged,),
+        Fused: (contraction.fused, lanes.fused),
         Convolution: (contraction.convolution, numpy_convolution.convolution),
         ConvolutionInputGradient: (
             contraction.convolution_input_gradient,
@@ -85,11 +88,22 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
 
 def keeps(step: Step) -> bool:
     """Whether a composite op is bound directly and need not be decomposed."""
+    from . import lanes
+
     if isinstance(step.op, Scan):
         return step.op.length * len(step.op.body.steps) > UNROLLED_STEPS
     if isinstance(step.op, SummedMap):
         return fits(step.op, step.inputs)
-    return False
+    return lanes.keeps(step)
+
+
+def accepts_epilogue(op: Fused, inputs: Sequence[Value]) -> bool:
+    """Whether a kernel can do the work of a fused op."""
+    from . import contraction, lanes
+
+    if isinstance(op.op, Arranged):
+        return lanes.accepts_epilogue(op, inputs)
+    return contraction.accepts_epilogue(op, inputs)
 
 
 _providers: dict[type[Op], tuple[Provider, ...]] = {}

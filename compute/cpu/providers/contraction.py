@@ -10,6 +10,7 @@ import numpy as np
 
 from ...expression import Expression, node, symbol
 from ...ops import Convolution, ConvolutionInputGradient, ConvolutionKernelGradient, MatMul, Window
+from ...ops.arranged import Arranged
 from ...ops.fused import Fused
 from ...program import Step, Value
 from ...spec import Shape
@@ -52,6 +53,10 @@ def fused(low: Lowering, step: Step) -> list[Instruction] | None:
 
 def accepts_epilogue(op: Fused, inputs: Sequence[Value]) -> bool:
     """Whether a kernel can do the work of a fused op."""
+    if isinstance(op.op, Arranged):
+        from .lanes import accepts_epilogue as accepts_arranged
+
+        return accepts_arranged(op, inputs)
     if native() is None or not isinstance(op.op, (MatMul, Convolution)):
         return False
     found = activation(op.expression)

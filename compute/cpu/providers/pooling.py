@@ -16,7 +16,7 @@ TYPES = {"float32": "f32", "float64": "f64"}
 GRAIN = 1 << 13  # cells: about 2 microseconds
 
 
-def _geometry(window: Window, x: Shape, y: Shape, flag: int) -> tuple[int, ...]:
+def pool_geometry(window: Window, x: Shape, y: Shape, flag: int) -> tuple[int, ...]:
     """Return the integers of the pooling kernels; one dimension is an image of height 1."""
     one = (1,) * (2 - window.rank)
     none: Padding = ((0, 0),) * (2 - window.rank)
@@ -46,7 +46,7 @@ def pool(low: Lowering, step: Step) -> list[Instruction] | None:
             f"{op.kind}_pool_{kind}",
             outputs,
             (x,),
-            _geometry(op.window, x.spec.shape, y.spec.shape, flag),
+            pool_geometry(op.window, x.spec.shape, y.spec.shape, flag),
         )
     ]
 
@@ -59,7 +59,7 @@ def pool_gradient(low: Lowering, step: Step) -> list[Instruction] | None:
     inputs, dx = low.operands(step.inputs), low.operand(step.outputs[0])
     kind = TYPES[dx.spec.dtype]
     flag = int(op.count_padding) if op.kind == "average" else ITEM_BYTES[inputs[1].spec.dtype]
-    integers = _geometry(op.window, dx.spec.shape, inputs[0].spec.shape, flag)
+    integers = pool_geometry(op.window, dx.spec.shape, inputs[0].spec.shape, flag)
     return [_instruction(f"{op.kind}_pool_gradient_{kind}", (dx,), inputs, integers)]
 
 

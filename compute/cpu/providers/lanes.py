@@ -1,0 +1,206 @@
+"""Convolution and pooling on arranged values: native kernels on batch lanes, forward passes on channels last."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ...layouts import BATCH_LANES, LANES
+from ...ops import (
+    Convolution,
+    ConvolutionInputGradient,
+    ConvolutionKernelGradient,
+    Pool,
+    PoolGradient,
+)
+from ...ops.arranged import Arranged
+from ...ops.fused import Fused
+from ...program import Op, Step, Value
+from ...spec import ITEM_BYTES, Shape, Spec
+from ..instruction import Instruction, Operand
+from ..lowering import Lowering
+from ..native import native
+from .contraction import NONE, TYPES, activation, geometry
+from .pooling import GRAIN, pool_geometry
+
+PASSES: dict[type[Op], str] = {
+    Convolution: "convolution",
+    ConvolutionInputGradient: "convolution_input_gradient",
+    ConvolutionKernelGradient: "convolution_kernel_gradient",
+}
+
+
+def keeps(step: Step) -> bool:
+    """Whether a kernel takes an arranged op as it is, so that it need not be decomposed."""
+    op = step.op
+    if not isinstance(op, Arranged) or native() is None:
+        return False
+    values = (*step.inputs, *step.outputs)
+    if not all(v.spec.size for v in values) or values[0].dtype not in TYPES:
+        return False
+    if isinstance(op.op, Pool):
+        return True
+    if op.layout != BATCH_LANES:
+        return False
+    return isinstance(op.op, PoolGradient) or type(op.op) in PASSES
+
+
+def seconds(
+    op: Arranged, inputs: Sequence[Spec], outputs: Sequence[Spec], exact: bool
+) -> float | None:
+    """Return the estimated time of one core for an arranged op, or None where there is no kernel."""
+    if native() is None or op.layout != BATCH_LANES or inputs[0].dtype not in TYPES:
+        return None
+    moved = sum(math.prod(s.shape) * ITEM_BYTES[s.dtype] for s in (*inputs, *outputs)) / 10e9
+    if type(op.op) not in PASSES:
+        return moved
+    kernels = outputs[0] if isinstance(op.op, ConvolutionKernelGradient) else inputs[1]
+    pixels = inputs[1] if isinstance(op.op, ConvolutionKernelGradient) else inputs[0]
+    if isinstance(op.op, Convolution):
+        pixels = outputs[0]
+    work = 2 * math.prod(kernels.shape) * pixels.shape[0] * LANES * math.prod(pixels.shape[2:-1])
+    return moved + work / 117e9 / 0.8
+
+
+def accepts_epilogue(op: Fused, inputs: Sequence[Value]) -> bool:
+    """Whether a kernel of an arranged convolution adds this bias, one number a channel, and applies this activation."""
+    inner = op.op
+    if native() is None or not isinstance(inner, Arranged) or inner.layout != BATCH_LANES:
+        return False
+    found = activation(op.expression)
+    if not isinstance(inner.op, Convolution) or found is None or len(inputs) != op.arity + found[2]:
+        return False
+    if not found[2]:
+        return True
+    out, bias = op.infer(*(v.spec for v in inputs))[0], inputs[-1].spec
+    given = (1,) * (out.rank - bias.rank) + bias.shape
+    wanted = tuple(n if axis == 1 else 1 for axis, n in enumerate(out.shape))
+    return bias.dtype == out.dtype and given == wanted
+
+
+def arranged(low: Lowering, step: Step) -> list[Instruction] | None:
+    """One native kernel for an arranged op; a kernel gradient in parts and their sum."""
+    if not keeps(step) or not isinstance(step.op, Arranged):
+        return None
+    inner = step.op.op
+    if isinstance(inner, (Pool, PoolGradient)):
+        return _pool(low, step, step.op)
+    inputs, target = low.operands(step.inputs), low.operand(step.outputs[0])
+    if isinstance(inner, ConvolutionKernelGradient):
+        return _kernel_gradient(low, step.op, inputs, target)
+    return _convolution(step.op, inputs, target)
+
+
+def fused(low: Lowering, step: Step) -> list[Instruction] | None:
+    """An arranged convolution that adds its bias and applies its activation."""
+    op = step.op
+    if not isinstance(op, Fused) or not accepts_epilogue(op, step.inputs):
+        return None
+    found = activation(op.expression)
+    if not isinstance(op.op, Arranged) or found is None:
+        return None
+    return _convolution(op.op, low.operands(step.inputs), low.operand(step.outputs[0]), found)
+
+
+def _geometry(op: Arranged, images: Shape, filters: int) -> tuple[int, ...]:
+    """Return the integers of the forward pass, whose arranged input has the shape `images`."""
+    inner = op.op
+    if not isinstance(inner, (Convolution, ConvolutionInputGradient, ConvolutionKernelGradient)):
+        raise TypeError(f"{type(inner).__name__} is not a pass of a convolution")
+    return geometry(inner.window, inner.groups, op.layout.dense(images, op.batch), filters)
+
+
+def _instruction(
+    name: str,
+    outputs: tuple[Operand, ...],
+    inputs: tuple[Operand, ...],
+    integers: tuple[int, ...],
+    slope: float = 0.0,
+    grain: int = 1,
+) -> Instruction:
+    """One call of a kernel whose units and scratch the engine plans."""
+    units, scratch, _ = _plan(name, integers)
+    return Instruction(
+        "native",
+        name,
+        outputs,
+        inputs,
+        integers=integers,
+        reals=(slope,),
+        units=units,
+        grain=grain,
+        scratch=scratch,
+    )
+
+
+def _plan(name: str, integers: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return (units, bytes of scratch per thread, partial results) as the kernel itself computes them."""
+    module: Any = native()
+    units, scratch, parts = module.plan(name, list(integers))
+    return units, scratch, parts
+
+
+def _convolution(
+    op: Arranged,
+    inputs: tuple[Operand, ...],
+    target: Operand,
+    epilogue: tuple[int, float, bool] = (NONE, 0.0, False),
+) -> list[Instruction]:
+    kind, slope, has_bias = epilogue
+    images = target if isinstance(op.op, ConvolutionInputGradient) else inputs[0]
+    integers = _geometry(op, images.spec.shape, inputs[1].spec.shape[0])
+    name = f"lane_{PASSES[type(op.op)]}_{TYPES[target.spec.dtype]}"
+    return [_instruction(name, (target,), inputs, (*integers, int(has_bias), kind), slope)]
+
+
+def _kernel_gradient(
+    low: Lowering, op: Arranged, inputs: tuple[Operand, ...], target: Operand
+) -> list[Instruction]:
+    """Return the gradient; where its sum is split, partial results and their sum."""
+    kind, size = TYPES[target.spec.dtype], target.spec.size
+    name = f"lane_convolution_kernel_gradient_{kind}"
+    integers = (*_geometry(op, inputs[0].spec.shape, target.spec.shape[0]), 0, NONE)
+    _, _, parts = _plan(name, integers)
+    if parts == 1:
+        return [_instruction(name, (target,), inputs, integers)]
+    return [
+        _instruction(
+            name,
+            (partial := low.temporary((parts, *target.spec.shape), target.spec.dtype),),
+            inputs,
+            integers,
+        ),
+        _instruction(f"sum_partials_{kind}", (target,), (partial,), (size, parts)),
+    ]
+
+
+def _pool(low: Lowering, step: Step, op: Arranged) -> list[Instruction]:
+    inner, inputs = op.op, low.operands(step.inputs)
+    outputs: tuple[Operand, ...] = (low.operand(step.outputs[0]),)
+    if isinstance(inner, Pool):
+        images, pooled, index = inputs[0], outputs[0], step.outputs[1:]
+        read = [low.operand(i) for i in index if low.is_read(i)]
+        outputs = (*outputs, *read)
+        flag = ITEM_BYTES[read[0].spec.dtype] if read else 0
+        name = f"lane_{inner.kind}_pool"
+    elif isinstance(inner, PoolGradient):
+        images, pooled = outputs[0], inputs[0]
+        flag = ITEM_BYTES[inputs[-1].spec.dtype]
+        name = f"lane_{inner.kind}_pool_gradient"
+    else:
+        raise TypeError(f"{type(inner).__name__} is not a pool")
+    if inner.kind == "average":
+        flag = int(inner.count_padding)
+    layout, shape = op.layout, images.spec.shape
+    lanes = layout == BATCH_LANES
+    planes, depth = (shape[0] * shape[1], LANES) if lanes else (shape[0], shape[-1])
+    integers = pool_geometry(
+        inner.window, layout.dense(shape, op.batch), layout.dense(pooled.spec.shape, op.batch), flag
+    )
+    row = max(1, math.prod(images.spec.shape[-2:]))
+    grain = max(1, GRAIN // row)
+    kind = TYPES[images.spec.dtype]
+    return [
+        _instruction(f"{name}_{kind}", outputs, inputs, (planes, *integers[1:], depth), grain=grain)
+    ]

@@ -1,0 +1,301 @@
+"""Convolution and pooling on values in lanes against the reference in float64: kernels as their provider calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cortex.compute.cpu.lowering import lower
+from cortex.compute.cpu.native import native
+from cortex.compute.expression import symbol
+from cortex.compute.layouts import BATCH_LANES, CHANNELS_LAST, Layout
+from cortex.compute.math import maximum
+from cortex.compute.ops import (
+    Convolution,
+    ConvolutionInputGradient,
+    ConvolutionKernelGradient,
+    Pool,
+    PoolGradient,
+    Window,
+)
+from cortex.compute.ops.arranged import CARRIED, Arranged
+from cortex.compute.ops.fused import Fused
+from cortex.compute.program import Op, Program
+from cortex.compute.reference import KERNELS
+
+if native() is None:
+    pytest.skip("the compiled engine is not built", allow_module_level=True)
+TOLERANCE = {"float32": 3e-5, "float64": 1e-12}
+GUARD = 64
+DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+def arrange(layout: Layout, x: np.ndarray) -> np.ndarray:
+    """The array in a layout; lanes without an example hold NaN (an index: 7)."""
+    if layout is CHANNELS_LAST:
+        return np.ascontiguousarray(np.moveaxis(x, 1, -1))
+    blocks = -(-len(x) // 16)
+    whole = np.full((blocks * 16, *x.shape[1:]), np.nan if x.dtype.kind == "f" else 7, x.dtype)
+    whole[: len(x)] = x
+    return np.ascontiguousarray(np.moveaxis(whole.reshape(blocks, 16, *x.shape[1:]), 1, -1))
+
+
+def restore(layout: Layout, x: np.ndarray, batch: int) -> np.ndarray:
+    if layout is CHANNELS_LAST:
+        return np.moveaxis(x, -1, 1)
+    return np.moveaxis(x, -1, 1).reshape(-1, *x.shape[1:-1])[:batch]
+
+
+def execute(op: Op, arrays: Sequence[np.ndarray], outputs: int | None = None) -> list[np.ndarray]:
+    """Lower one step and run its instructions: by one thread and by two, in other pieces, with margins that stay."""
+    program = Program()
+    values = [program.input(f"x{i}", a.shape, str(a.dtype)) for i, a in enumerate(arrays)]
+    made = program.apply(op, *values)
+    results = made if isinstance(made, tuple) else (made,)
+    for i, value in enumerate(results[:outputs]):
+        program.output(f"y{i}", value)
+    low = lower(program)
+    runs = []
+    for threads in (1, 2):
+        native().set_num_threads(threads)
+        memory = {low.operand(v).place.root: a for v, a in zip(values, arrays, strict=True)}
+        margins = []
+        for instruction in low.instructions:
+            assert str(instruction.target).startswith(("lane_", "sum_partials_"))
+            for operand in instruction.operands:
+                root = operand.place.root
+                if root not in memory:
+                    whole = np.full(operand.spec.size + 2 * GUARD, 77, operand.spec.dtype)
+                    margins.append(whole)
+                    memory[root] = whole[GUARD:-GUARD].reshape(operand.spec.shape)
+            native().run_kernel(
+                instruction.target, [memory[o.place.root].ctypes.data for o in instruction.operands],
+                instruction.integers, instruction.reals, instruction.units, threads, instruction.scratch,
+            )  # fmt: skip
+        assert all((m[:GUARD] == 77).all() and (m[-GUARD:] == 77).all() for m in margins)
+        runs.append([memory[low.operand(v).place.root] for v in results[:outputs]])
+    for one, other in zip(*runs, strict=True):
+        np.testing.assert_array_equal(one, other)
+    return runs[0]
+
+
+def apply(op: Op, layout: Layout, *dense: np.ndarray) -> list[np.ndarray]:
+    """The dense results of an op on arranged values."""
+    carried, to_layout = CARRIED[type(op)]
+    batch = len(dense[0])
+    arrays = [
+        arrange(layout, a) if inside else a for a, inside in zip(dense, carried, strict=False)
+    ]
+    results = execute(Arranged(op, layout, batch), arrays)
+    return [restore(layout, r, batch) for r in results] if to_layout else results
+
+
+def close(actual: np.ndarray, expected: np.ndarray) -> None:
+    scale = np.abs(expected).max(initial=1e-30)
+    np.testing.assert_allclose(
+        actual, expected, rtol=0, atol=TOLERANCE[str(actual.dtype)] * max(scale, 1)
+    )
+
+
+def wide(*arrays: np.ndarray) -> list[np.ndarray]:
+    return [a.astype(np.float64) if a.dtype.kind == "f" else a for a in arrays]
+
+
+# ---------------------------------------------------------------- convolution
+
+
+def check_convolution(
+    layout: Layout, dtype: str, shape: Sequence[int], filters: int, window: Window, groups: int = 1
+) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=shape).astype(dtype)
+    w = rng.normal(size=(filters, shape[1] // groups, *window.size)).astype(dtype)
+    forward = Convolution(window, groups)
+    expected = KERNELS[Convolution](forward, *wide(x, w))[0]
+    close(apply(forward, layout, x, w)[0], expected)
+    dy = rng.normal(size=expected.shape).astype(dtype)
+    if layout is BATCH_LANES:
+        back = ConvolutionInputGradient(window, tuple(shape[2:]), groups)
+        close(apply(back, layout, dy, w)[0], KERNELS[type(back)](back, *wide(dy, w))[0])
+        kernel = ConvolutionKernelGradient(window, groups)
+        close(apply(kernel, layout, x, dy)[0], KERNELS[type(kernel)](kernel, *wide(x, dy))[0])
+
+
+def window(size, stride=1, padding=0, dilation=1) -> Window:  # noqa: ANN001
+    return Window.of(size, stride, padding, dilation, rank=2)
+
+
+CONVOLUTIONS = {
+    "lenet 1": ((33, 1, 14, 14), 20, window(5)),
+    "lenet 2": ((17, 20, 8, 8), 50, window(5)),
+    "stem": ((16, 3, 9, 8), 64, window(3, 1, 1)),
+    "same 3x3, channels in pieces": ((5, 150, 8, 9), 40, window(3, 1, 1)),
+    "stride 2 of a wide layer": ((18, 64, 9, 9), 96, window(3, 2, 1)),
+    "rows in strips": ((3, 4, 40, 20), 18, window(3, 1, 1)),
+    "pointwise": ((20, 70, 6, 5), 33, window(1)),
+    "pointwise, stride": ((15, 64, 9, 8), 48, window(1, 2)),
+    "weights half a page apart": ((2, 512, 4, 4), 18, window(1)),
+    "one pixel": ((34, 7, 4, 4), 19, window(4)),
+    "one pixel image": ((3, 5, 1, 1), 6, window(1)),
+    "asymmetric": ((2, 3, 10, 9), 4, window((4, 3), 1, ((0, 3), (2, 1)))),
+    "stride above kernel": ((2, 3, 20, 19), 4, window((2, 1), (3, 4))),
+    "dilated": ((2, 4, 19, 17), 6, window(3, 1, 2, 2)),
+    "dilated, strided": ((2, 4, 21, 18), 6, window((3, 2), (2, 3), ((1, 0), (2, 2)), (3, 2))),
+    "more padding than kernel": ((2, 3, 4, 5), 6, window(2, 1, ((4, 3), (3, 5)))),
+    "one dimension": ((3, 5, 60), 7, Window.of(9, 1, 4, rank=1)),
+    "one long dimension": ((1, 3, 700), 4, Window.of(5, 2, 0, 3, rank=1)),
+}
+GROUPED = {
+    "grouped": ((3, 12, 11, 10), 15, window(3, 1, 1), 3),
+    "grouped, wide": ((3, 32, 6, 6), 64, window(3, 1, 1), 2),
+    "depthwise": ((17, 20, 7, 8), 20, window(3, 1, 1), 20),
+    "depthwise, multiplier, stride": ((2, 6, 14, 15), 12, window((5, 3), 2), 6),
+}
+
+
+@DTYPES
+@pytest.mark.parametrize("name", [*CONVOLUTIONS, *GROUPED])
+def test_convolutions(isa: str, dtype: str, name: str) -> None:
+    check_convolution(BATCH_LANES, dtype, *{**CONVOLUTIONS, **GROUPED}[name])
+
+
+@st.composite
+def convolutions(draw):  # noqa: ANN001, ANN201
+    pair = lambda low, high: st.tuples(*[st.integers(low, high)] * 2)  # noqa: E731
+    size, dilation, stride = draw(pair(1, 4)), draw(pair(1, 3)), draw(pair(1, 3))
+    padding = draw(st.tuples(pair(0, 3), pair(0, 3)))
+    least = [
+        max(1, (k - 1) * d + 1 - sum(p)) for k, d, p in zip(size, dilation, padding, strict=True)
+    ]
+    extents = [n + e for n, e in zip(least, draw(pair(0, 9)), strict=True)]
+    groups = draw(st.integers(1, 3))
+    batch = draw(st.sampled_from([1, 2, 15, 16, 17, 33]))
+    shape = (batch, groups * draw(st.integers(1, 6)), *extents)
+    return shape, groups * draw(st.integers(1, 18)), window(size, stride, padding, dilation), groups
+
+
+@settings(max_examples=50)
+@given(case=convolutions(), dtype=st.sampled_from(["float32", "float64"]), data=st.data())
+def test_any_convolution(case, dtype: str, data) -> None:  # noqa: ANN001
+    before = native().isa()
+    try:
+        native().set_isa(data.draw(st.sampled_from(native().available_isas())))
+        check_convolution(BATCH_LANES, dtype, *case)
+    finally:
+        native().set_isa(before)
+
+
+@DTYPES
+@pytest.mark.parametrize("layout", [BATCH_LANES], ids=lambda v: v.name)
+def test_bias_and_activation(isa: str, dtype: str, layout: Layout) -> None:
+    rng = np.random.default_rng(4)
+    x, w = (
+        rng.normal(size=(19, 5, 6, 7)).astype(dtype),
+        rng.normal(size=(21, 5, 3, 3)).astype(dtype),
+    )
+    op, bias = Convolution(window(3, 1, 1)), np.linspace(-1, 1, 21).astype(dtype)
+    y = KERNELS[Convolution](op, *wide(x, w))[0]
+    arranged = Arranged(op, layout, 19)
+    for expression, inputs, expected in (
+        (symbol(0) + symbol(1), [bias], y + bias[:, None, None]),
+        (maximum(symbol(0) + symbol(1), 0), [bias], np.maximum(y + bias[:, None, None], 0)),
+        (maximum(symbol(0), 0.0), [], np.maximum(y, 0)),
+    ):
+        arrays = [arrange(layout, x), w, *(b.reshape(-1, 1, 1, 1) for b in inputs)]
+        found = execute(Fused(arranged, 2, expression), arrays)[0]
+        close(restore(layout, found, 19), expected)
+
+
+# ---------------------------------------------------------------- pooling
+
+
+def check_pool(layout: Layout, dtype: str, shape: Sequence[int], window: Window) -> None:
+    rng = np.random.default_rng(5)
+    x = rng.integers(-3, 4, shape).astype(dtype)  # with ties
+    x[rng.random(shape) < 0.05] = np.nan
+    if not any(
+        p for pair in window.padding for p in pair
+    ):  # real cells win over padding, even minus infinity
+        x[rng.random(shape) < 0.3] = -np.inf
+    op = Pool("max", window)
+    expected, places = KERNELS[Pool](op, x)
+    found, index = apply(op, layout, x)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(index, places)
+    x = rng.normal(size=shape).astype(dtype)
+    averages = [Pool("average", window, count) for count in (False, True)]
+    for average in averages:
+        close(apply(average, layout, x)[0], KERNELS[Pool](average, *wide(x))[0])
+    if layout is CHANNELS_LAST:
+        return
+    dy = rng.integers(-8, 9, expected.shape).astype(dtype)  # sums are exact
+    back = PoolGradient("max", window, tuple(shape[2:]))
+    np.testing.assert_array_equal(
+        apply(back, layout, dy, index.copy())[0], KERNELS[PoolGradient](back, dy, places)[0]
+    )
+    for average in averages:
+        back = PoolGradient("average", window, tuple(shape[2:]), average.count_padding)
+        close(apply(back, layout, dy)[0], KERNELS[PoolGradient](back, *wide(dy))[0])
+
+
+POOLS = {
+    "lenet": ((33, 6, 12, 12), Window.of(2, 2)),
+    "halves of an odd image": ((16, 3, 7, 9), Window.of(2, 2)),
+    "halves of an odd image, rounded up": ((17, 3, 7, 9), Window.of(2, 2, ceil=True)),
+    "overlapping, padded": ((3, 3, 13, 12), Window.of(3, 2, 1)),
+    "asymmetric": ((2, 2, 9, 35), Window.of((3, 4), 1, ((2, 0), (1, 3)))),
+    "stride above window": ((2, 2, 17, 20), Window.of((2, 1), 3)),
+    "stride above window, rounded up": ((2, 5, 9, 9), Window.of(1, 4, ceil=True)),
+    "overhanging": ((2, 18, 11, 20), Window.of(3, (4, 2), 1, ceil=True)),
+    "whole image": ((5, 40, 7, 7), Window.of(7)),
+    "large window": ((2, 2, 20, 20), Window.of((16, 17), 2)),
+    "one dimension": ((20, 5, 31), Window.of(3, 2, 1, rank=1)),
+}
+LAYOUTS = pytest.mark.parametrize("layout", [BATCH_LANES, CHANNELS_LAST], ids=lambda v: v.name)
+
+
+@LAYOUTS
+@DTYPES
+@pytest.mark.parametrize("name", POOLS)
+def test_pools(isa: str, dtype: str, layout: Layout, name: str) -> None:
+    check_pool(layout, dtype, *POOLS[name])
+
+
+@settings(max_examples=50)
+@given(
+    batch=st.sampled_from([1, 15, 16, 17, 33]),
+    channels=st.integers(1, 20),
+    image=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    size=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    padding=st.tuples(*[st.integers(0, 3)] * 4),
+    ceil=st.booleans(),
+    layout=st.sampled_from([BATCH_LANES, CHANNELS_LAST]),
+    dtype=st.sampled_from(["float32", "float64"]),
+    isa=st.sampled_from(native().available_isas()),
+)
+def test_any_pool(batch, channels, image, size, stride, padding, ceil, layout, dtype, isa) -> None:  # noqa: ANN001
+    before = native().isa()
+    extents = tuple(max(n, k) for n, k in zip(image, size, strict=True))
+    pads = [
+        (min(a, k - 1), min(b, k - 1))
+        for a, b, k in zip(padding[::2], padding[1::2], size, strict=True)
+    ]
+    try:
+        native().set_isa(isa)
+        check_pool(
+            layout, dtype, (batch, channels, *extents), Window.of(size, stride, pads, ceil=ceil)
+        )
+    finally:
+        native().set_isa(before)
+
+
+def test_an_index_that_nobody_reads_is_not_written(isa: str) -> None:
+    x = np.random.default_rng(6).normal(size=(16, 2, 6, 6)).astype("float32")
+    op = Pool("max", Window.of(2, 2))
+    found = execute(Arranged(op, BATCH_LANES, 16), [arrange(BATCH_LANES, x)], outputs=1)[0]
+    np.testing.assert_array_equal(restore(BATCH_LANES, found, 16), KERNELS[Pool](op, x)[0])
