@@ -15,7 +15,8 @@ struct Planned {
 
 static inline Plan plane_plan(const int64_t* integer, int64_t) { return {integer[0], 0, 1}; }
 
-constexpr Planned PLANNED[] = {{"matmul", 15, matmul_plan},
+constexpr Planned PLANNED[] = {{"matmul", MATMUL_INTEGERS, matmul_plan},
+                               {"matmul_pack", MATMUL_INTEGERS, matmul_pack_plan},
                                {"convolution", 18, convolution_plan},
                                {"convolution_input_gradient", 18, convolution_input_gradient_plan},
                                {"convolution_kernel_gradient", 18, convolution_kernel_gradient_plan},

@@ -11,13 +11,13 @@ namespace cortex {
 struct Plan {
   int64_t units;
   int64_t scratch;  // bytes per thread
-  int64_t parts;    // partial results in the output; 1: the output is the result
+  int64_t parts;    // partial results in the output; 1: the output is the result (matmul_pack: elements of it)
 };
 
-static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-static inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static inline int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
+static constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+static constexpr int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+static constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static constexpr int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
 // `total` in equal pieces of at most `most`: 50 in pieces of 14 is 13, 13, 13, 11 and not 14, 14, 14, 8.
 static inline int64_t even_piece(int64_t total, int64_t most) {
   return total <= most ? total : divide_up(total, divide_up(total, most));
@@ -25,7 +25,7 @@ static inline int64_t even_piece(int64_t total, int64_t most) {
 
 enum Activation : int64_t { ACTIVATION_NONE, ACTIVATION_RELU, ACTIVATION_LEAKY_RELU };
 enum Bias : int64_t { BIAS_NONE, BIAS_COLUMNS, BIAS_ROWS };
-enum Dense : int64_t { DENSE_NONE, DENSE_ADD, DENSE_MASK };
+enum Dense : int64_t { DENSE_NONE, DENSE_ADD, DENSE_GATE, DENSE_MASK };
 
 constexpr int64_t SLACK = 64;        // elements that a vector store or load may touch beyond a packed block
 constexpr int64_t PANEL = 128;       // the widest panel of packed columns, in elements
@@ -34,7 +34,8 @@ constexpr int64_t UNIT_WORK = 1 << 18; // multiply-adds worth a unit of its own:
 
 // ---------------------------------------------------------------- matrix product
 
-constexpr int64_t TILE_BYTES = 1536, PRODUCT_COLUMNS = 256;  // along the sum in a packed tile; packed columns of B
+// Bytes along the sum in a tile of A, columns of B that are packed together: 384 x 512 floats are 786 KB, in L2.
+constexpr int64_t TILE_BYTES = 1536, PRODUCT_COLUMNS = 512;
 
 static inline int64_t product_depth(int64_t depth, int64_t element) {
   return even_piece(larger(depth, 1), TILE_BYTES / element);
@@ -45,33 +46,54 @@ static inline int64_t product_scratch(int64_t columns, int64_t depth, int64_t el
   return (round_up(smaller(columns, PRODUCT_COLUMNS), PANEL) + 16) * product_depth(depth, element) + 2 * SLACK;
 }
 
+constexpr int MATMUL_INTEGERS = 19;
+
 struct MatmulShape {
   int64_t batch, rows, columns, depth;           // of C and of the sum
   bool transposed_a, transposed_b;               // A is [depth][rows], B is [columns][depth] in memory
   int64_t row_a, row_b, row_c;                   // elements from one row in memory to the next
   int64_t matrix_a, matrix_b, matrix_c;          // elements from one matrix to the next; 0: the same for all
   int64_t bias, activation;
-  bool accumulate, swapped;
+  bool accumulate;
+  int64_t dense, row_dense, matrix_dense;
+  bool packed;                                   // B comes from matmul_pack
+  bool swapped, transposed_c;                    // this is C^T = op(B)^T op(A)^T; C in memory is its transpose
 };
 
-// A product with one column is its transpose, with one row: B is then the matrix and can be read along its rows.
+// Few rows, and both operands contiguous along the sum: inner products, which pack nothing.
+static inline bool matmul_inner(const MatmulShape& s) {
+  return s.rows <= 8 && s.transposed_b && (!s.transposed_a || (s.rows == 1 && s.row_a == 1));
+}
+
+static inline MatmulShape swap_operands(MatmulShape s) {
+  const int64_t bias = s.bias == BIAS_NONE ? BIAS_NONE : BIAS_COLUMNS + BIAS_ROWS - s.bias;
+  return {s.batch, s.columns, s.rows, s.depth, !s.transposed_b, !s.transposed_a, s.row_b, s.row_a, s.row_c,
+          s.matrix_b, s.matrix_a, s.matrix_c, bias, s.activation, s.accumulate, s.dense, s.row_dense, s.matrix_dense,
+          s.packed, true, true};
+}
+
+// Which operand is broadcast (A) and which is read along its rows, by vectors (B). One that lies the other way has to be
+// transposed while it is packed, half a cycle an element; storing C transposed costs a fifth of one.
 static inline MatmulShape matmul_shape(const int64_t* i) {
-  MatmulShape s = {i[0], i[1], i[2], i[3], i[4] != 0, i[5] != 0, i[6], i[7], i[8], i[9], i[10], i[11],
-                   i[12], i[13], i[14] != 0, false};
-  if (s.columns == 1 && s.rows > 1 && s.row_c == 1)
-    s = {s.batch, 1, s.rows, s.depth, !s.transposed_b, !s.transposed_a, s.row_b, s.row_a, s.rows,
-         s.matrix_b, s.matrix_a, s.matrix_c, s.bias == BIAS_NONE ? BIAS_NONE : BIAS_COLUMNS + BIAS_ROWS - s.bias,
-         s.activation, s.accumulate, true};
-  return s;
+  const MatmulShape s = {i[0], i[1], i[2], i[3], i[4] != 0, i[5] != 0, i[6], i[7], i[8], i[9], i[10], i[11], i[12],
+                         i[13], i[14] != 0, i[15], i[16], i[17], i[18] != 0, false, false};
+  if (s.columns == 1 && s.rows > 1 && s.row_c == 1 && (s.dense == DENSE_NONE || s.row_dense == 1)) {
+    MatmulShape row = swap_operands(s);  // one column is one row: its neighbours are neighbours
+    row.row_c = row.row_dense = s.rows;
+    row.transposed_c = false;
+    return row;
+  }
+  if (matmul_inner(s) || !s.transposed_b) return s;
+  return s.transposed_a || 2 * s.rows <= s.columns ? swap_operands(s) : s;
 }
 
 struct MatmulBlocks {
-  int64_t rows, columns, depth;         // of one block; a unit is rows x columns of C
+  int64_t rows, columns;  // of one block; a unit is rows x columns of C
   int64_t row_blocks, column_blocks;
 };
 
 static inline MatmulBlocks matmul_blocks(const MatmulShape& s) {
-  int64_t rows = even_piece(s.rows, 256), columns = smaller(round_up(s.columns, 32), 512);
+  int64_t rows = even_piece(s.rows, 512), columns = round_up(even_piece(s.columns, PRODUCT_COLUMNS), 32);
   const int64_t work = s.batch * s.rows * s.columns * larger(s.depth, 1);
   const int64_t wanted = smaller(ENOUGH_UNITS, work / UNIT_WORK);
   while (s.batch * divide_up(s.rows, rows) * divide_up(s.columns, columns) < wanted)
@@ -80,14 +102,23 @@ static inline MatmulBlocks matmul_blocks(const MatmulShape& s) {
     else if (columns > 32) columns = round_up(columns / 2, 32);
     else if (rows > 28) rows = divide_up(rows, 2);
     else break;
-  return {rows, columns, even_piece(larger(s.depth, 1), 320), divide_up(s.rows, rows), divide_up(s.columns, columns)};
+  return {rows, columns, divide_up(s.rows, rows), divide_up(s.columns, columns)};
 }
 
 static inline Plan matmul_plan(const int64_t* integer, int64_t element) {
   const MatmulShape s = matmul_shape(integer);
   const MatmulBlocks b = matmul_blocks(s);
-  return {s.batch * b.row_blocks * b.column_blocks,
-          ((b.rows + 16 + PANEL) * b.depth + 2 * SLACK) * element, 1};
+  return {s.batch * b.row_blocks * b.column_blocks, product_scratch(b.columns, s.depth, element) * element, 1};
+}
+
+// Packing B once for all rows of blocks, where it has to be transposed. Units are stretches of the sum; `parts` is the
+// number of elements of the packed B, 0 where every block packs for itself.
+static inline int64_t pack_stretch(const MatmulShape& s) { return round_up(larger(1, (1 << 14) / s.columns), 64); }
+
+static inline Plan matmul_pack_plan(const int64_t* integer, int64_t) {
+  const MatmulShape s = matmul_shape(integer);
+  if (s.batch > 1 || !s.transposed_b || matmul_inner(s) || matmul_blocks(s).row_blocks == 1) return {0, 0, 0};
+  return {divide_up(s.depth, pack_stretch(s)), 0, round_up(s.columns, PANEL) * s.depth + SLACK};
 }
 
 }  // namespace cortex

@@ -18,14 +18,15 @@ template <class T> struct Matrix {
 // multiply(Product<T>, scratch): scratch is product_scratch(columns, depth, sizeof(T)) elements (plans.h), 64-byte
 // aligned; nothing of A, B or C is touched beyond their rows.
 //
-// What becomes of a sum before it is stored: bias is added, then the dense operand (DENSE_ADD), then comes the
-// activation, then the mask (DENSE_MASK: the result is zero unless the dense operand is greater than zero).
+// What becomes of a sum before it is stored: bias is added, then the dense operand d (DENSE_ADD), then comes the
+// activation, then the gradient of one: times 1 where d > 0 and `factor` elsewhere (DENSE_GATE; as in arithmetic, a
+// product that is infinite times zero is no number), or zero unless d > 0 (DENSE_MASK).
 template <class T> struct Finish {
   const T *row_bias = nullptr, *column_bias = nullptr;  // [rows], [columns]
   const T* dense = nullptr;                             // element (i, j) lies as that of C does, with its own row
   int64_t dense_row = 0, dense_use = DENSE_NONE;
   int64_t activation = ACTIVATION_NONE;
-  T slope = 0;
+  T slope = 0, factor = 0;
 };
 
 template <class T> struct Product {
@@ -36,6 +37,8 @@ template <class T> struct Product {
   bool c_transposed = false;  // element (i, j) at c[j * c_row + i]
   bool accumulate = false;
   Finish<T> finish = {};
+  const T* packed_b = nullptr;  // or B in panels [columns / panel][depth][panel], made by pack_panels
+  int64_t panel = 0;
 };
 
 // From `count` rows in memory to [depth][pitch]: element (i, k) to out[k * pitch + i], rows beyond count zero up to a
@@ -64,6 +67,7 @@ template <class T> CORTEX_INLINE Vec<T> finished(const Finish<T>& f, Vec<T> x, V
   if (!last) return x;
   if (f.dense_use == DENSE_ADD) x += dense;
   x = activate<T>(x, f.activation, f.slope);
+  if (f.dense_use == DENSE_GATE) return x * select<T>(dense > Vec<T>{}, broadcast(T(1)), broadcast(f.factor));
   return f.dense_use == DENSE_MASK ? select<T>(dense > Vec<T>{}, x, Vec<T>{}) : x;
 }
 
@@ -133,6 +137,9 @@ template <class T> static void product_tile(const Product<T>& p, const Place& at
       }
     tile.c = sums;
     tile.c_row = vectors * L;
+    tile.accumulate = false;
+    tile.row_bias = tile.column_bias = nullptr;
+    tile.activation = ACTIVATION_NONE;
     run_full_tile(int(at.rows), vectors, tile);
     return (p.c_transposed ? finish_columns<T> : finish_rows<T>)(p, at, sums, vectors * L);
   }
@@ -146,22 +153,19 @@ template <class T> static void product_tile(const Product<T>& p, const Place& at
   run_full_tile(int(at.rows), vectors, tile);
 }
 
-// A block of B to panels [columns / panel][depth][panel]. Straight: row by row, a page of memory at a time.
+// A block of B to panels [depth][panel] that begin `stride` rows of a panel apart.
 template <class T> static void pack_panels(const T* data, int64_t row, bool transposed, int64_t columns, int64_t depth,
-                                           T* out, int64_t panel) {
-  constexpr int L = LANES<T>;
-  if (transposed) {
-    for (int64_t j = 0; j < columns; j += panel)
-      pack_transposed(data + j * row, row, smaller(panel, columns - j), depth, out + j * depth, panel);
-    return;
+                                           T* out, int64_t panel, int64_t stride) {
+  for (int64_t j = 0; j < columns; j += panel) {
+    const T* from = transposed ? data + j * row : data + j;
+    (transposed ? pack_transposed<T> : pack_straight<T>)(from, row, smaller(panel, columns - j), depth, out + j * stride,
+                                                         panel);
   }
-  for (int64_t k = 0; k < depth; k++, data += row) {
-    int64_t j = 0;
-    T* to = out + k * panel;
-    for (; j + panel <= columns; j += panel, to += depth * panel)
-      for (int64_t v = 0; v < panel; v += L) store(to + v, load(data + j + v));
-    for (int64_t v = 0; j + v < columns; v += L) store(to + v, load_part(data + j + v, smaller(L, columns - j - v)));
-  }
+}
+
+// The width of the panels of B for a product of so many rows.
+template <class T> static int64_t product_panel(int64_t rows) {
+  return tile_vectors(int(even_piece(rows, TILE_ROWS))) * LANES<T>;
 }
 
 // Rows of A side by side: a tile is then in few pages, and its rows do not crowd into few sets of the cache.
@@ -183,52 +187,87 @@ template <class T> static void fetch(const T* data, int64_t row, int64_t first, 
   }
 }
 
+// One row of tiles, at.rows x [column, column + width) over a piece of the sum. The first `direct` columns of B are read
+// where they lie, and packed for the strips that follow when there are any.
+template <class T> struct Strip {
+  Place at;
+  Tile<T> tile;               // A and the depth
+  int64_t width, direct, panel;
+  const T* next_a;            // what the strip after this one will read of A: [next_lines][next_width]
+  int64_t next_lines, next_width;
+};
+
+template <class T> static void run_strip(const Product<T>& p, Strip<T>& s, const Matrix<T>& b, T* packed,
+                                         int64_t stride) {
+  const int64_t column = s.at.column;
+  for (int64_t j = 0; j < s.width; j += s.panel) {
+    s.at.column = column + j;
+    s.at.columns = smaller(s.panel, s.width - j);
+    const bool direct = j < s.direct;
+    s.tile.b = direct ? b.data + j : packed + j * stride;
+    s.tile.b_k = direct ? b.row : s.panel;
+    s.tile.b_copy = direct && s.next_a ? packed + j * stride : nullptr;
+    fetch(s.next_a, p.a.row, s.next_lines * j / s.width, s.next_lines * smaller(s.width, j + s.panel) / s.width,
+          s.next_width);
+    product_tile(p, s.at, s.tile);
+  }
+}
+
 template <class T> static void multiply(const Product<T>& p, T* scratch) {
-  const int64_t most = product_depth(p.depth, sizeof(T));
-  const int64_t tile_rows = even_piece(p.rows, TILE_ROWS), panel = tile_vectors(int(tile_rows)) * LANES<T>;
+  const int64_t most = product_depth(p.depth, sizeof(T)), tile_rows = even_piece(p.rows, TILE_ROWS);
+  const int64_t panel = p.packed_b ? p.panel : product_panel<T>(p.rows);
   const bool crowded = p.a.transposed || p.a.row * int64_t(sizeof(T)) % 1024 == 0;
   T* const packed_a = scratch;
-  T* const packed_b = scratch + 16 * most + SLACK;
   for (int64_t j0 = 0; j0 < p.columns; j0 += PRODUCT_COLUMNS)
     for (int64_t k0 = 0; k0 == 0 || k0 < p.depth; k0 += most) {
       const int64_t depth = smaller(most, p.depth - k0), width = smaller(PRODUCT_COLUMNS, p.columns - j0);
+      const int64_t stride = p.packed_b ? p.depth : depth;
       const bool pack_a = crowded && width >= 64;
-      const bool pack_b = p.b.transposed || p.rows > tile_rows || width % panel;
-      const int64_t ready = pack_b && !p.b.transposed ? width / panel * panel : 0;  // columns that tiles copy
-      if (pack_b)
-        pack_panels(p.b.at(k0, j0 + ready), p.b.row, p.b.transposed, width - ready, depth, packed_b + ready * depth,
-                    panel);
+      const int64_t direct = p.packed_b || p.b.transposed ? 0 : width / panel * panel;
+      T* packed_b = scratch + 16 * most + SLACK;
+      if (p.packed_b) packed_b = (T*)p.packed_b + j0 * p.depth + k0 * panel;
+      else
+        pack_panels(p.b.at(k0, j0 + direct), p.b.row, p.b.transposed, width - direct, depth, packed_b + direct * depth,
+                    panel, depth);
       for (int64_t i = 0; i < p.rows; i += tile_rows) {
-        Place at = {i, smaller(tile_rows, p.rows - i), 0, 0, k0 == 0, k0 + depth >= p.depth};
-        Tile<T> tile = {};
-        tile.depth = depth;
-        tile.a = p.a.at(i, k0);
-        tile.a_row = p.a.transposed ? 1 : p.a.row;
-        tile.a_k = p.a.transposed ? p.a.row : 1;
-        if (pack_a && p.a.transposed) {
-          pack_straight(tile.a, p.a.row, at.rows, depth, packed_a, at.rows);
-          tile.a = packed_a;
-          tile.a_k = at.rows;
-        } else if (pack_a) {
-          copy_rows(tile.a, p.a.row, at.rows, depth, packed_a);
-          tile.a = packed_a;
-          tile.a_row = depth;
+        const int64_t rows = smaller(tile_rows, p.rows - i), next = smaller(tile_rows, p.rows - i - rows);
+        Strip<T> s = {{i, rows, j0, 0, k0 == 0, k0 + depth >= p.depth}, {}, width, i == 0 ? direct : 0, panel,
+                      next ? p.a.at(i + rows, k0) : nullptr, p.a.transposed && next ? depth : next,
+                      p.a.transposed ? next : depth};
+        s.tile.depth = depth;
+        s.tile.a = p.a.at(i, k0);
+        s.tile.a_row = p.a.transposed ? 1 : p.a.row;
+        s.tile.a_k = p.a.transposed ? p.a.row : 1;
+        if (pack_a) {
+          if (p.a.transposed) pack_straight(s.tile.a, p.a.row, rows, depth, packed_a, rows);
+          else copy_rows(s.tile.a, p.a.row, rows, depth, packed_a);
+          s.tile.a = packed_a;
+          s.tile.a_row = p.a.transposed ? 1 : depth;
+          s.tile.a_k = p.a.transposed ? rows : 1;
         }
-        for (int64_t j = 0; j < width; j += panel) {
-          at.column = j0 + j;
-          at.columns = smaller(panel, width - j);
-          const bool copies = i == 0 && j < ready, packed = pack_b && !copies;
-          tile.b = packed ? packed_b + j * depth : p.b.at(k0, at.column);
-          tile.b_k = packed ? panel : p.b.row;
-          tile.b_copy = copies ? packed_b + j * depth : nullptr;
-          const int64_t next = i + tile_rows, more = smaller(tile_rows, p.rows - next);
-          if (more > 0) {
-            const int64_t lines = p.a.transposed ? depth : more, length = p.a.transposed ? more : depth;
-            fetch(p.a.at(next, k0), p.a.row, lines * j / width, lines * smaller(width, j + panel) / width, length);
-          }
-          product_tile(p, at, tile);
-        }
+        run_strip(p, s, {p.b.at(k0, j0), p.b.row, false}, packed_b, stride);
       }
+    }
+}
+
+// Inner products, for few rows of A (not transposed) and a transposed B: nothing is packed.
+template <class T> static void multiply_inner(const Product<T>& p) {
+  constexpr int64_t STRIP = 8 * DOT_COLUMNS, PITCH = round_up(STRIP + DOT_RESULTS, 16);
+  const int64_t tile_rows = even_piece(p.rows, DOT_ROWS);
+  const Segment whole = {0, 0, p.depth};
+  int64_t b_row[DOT_COLUMNS];
+  for (int j = 0; j < DOT_COLUMNS; j++) b_row[j] = j * p.b.row;
+  for (int64_t i = 0; i < p.rows; i += tile_rows)
+    for (int64_t j = 0; j < p.columns; j += STRIP) {
+      const Place at = {i, smaller(tile_rows, p.rows - i), j, smaller(STRIP, p.columns - j), true, true};
+      alignas(64) T sums[DOT_ROWS * PITCH], tile[DOT_RESULTS];
+      for (int64_t q = 0; q < at.columns; q += DOT_COLUMNS) {
+        const int columns = int(smaller(DOT_COLUMNS, at.columns - q));
+        inner_product<T>(int(at.rows), columns, {p.a.at(i, 0), p.a.row, p.b.at(0, j + q), b_row, &whole, 1}, tile);
+        for (int64_t r = 0; r < at.rows; r++)
+          for (int c = 0; c < columns; c++) sums[r * PITCH + q + c] = tile[r * columns + c];
+      }
+      finish_rows(p, at, sums, PITCH);
     }
 }
 

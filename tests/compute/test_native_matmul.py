@@ -16,6 +16,7 @@ SUFFIX = {np.dtype(np.float32): "_f32", np.dtype(np.float64): "_f64"}
 TOLERANCE = {np.dtype(np.float32): 3e-6, np.dtype(np.float64): 1e-14}
 NONE, RELU, LEAKY = 0, 1, 2
 NO_BIAS, COLUMNS, ROWS = 0, 1, 2
+ADD, GATE, MASK = 1, 2, 3
 GUARD = 64
 
 
@@ -51,21 +52,37 @@ def product(
     activation=NONE,
     slope=0.0,
     accumulate=0,
+    dense=None,
+    use=0,
+    factor=0.0,
     grain=1,
 ):
-    """c[batch] = activation(op(a) op(b) + bias (+ c)); a or b without batch is shared by all."""
+    """c[batch] = gate(activation(op(a) op(b) + bias + dense (+ c))); a or b without batch is shared by all."""
     batch, rows, columns = c.shape
     depth = a.shape[-2] if ta else a.shape[-1]
     integers = [
         batch, rows, columns, depth, ta, tb, a.shape[-1], b.shape[-1], columns,
         *(0 if x.ndim == 2 else x[0].size for x in (a, b, c)), bias_kind, activation, accumulate,
+        use, columns, rows * columns, 0,
     ]  # fmt: skip
-    buffers = [x.ctypes.data for x in (c, a, b) + (() if bias is None else (bias,))]
-    name = "matmul" + SUFFIX[c.dtype]
-    units, scratch, parts = native.plan(name, integers)
+    name, kind = "matmul", SUFFIX[c.dtype]
+    operands = [c, a, b, *(x for x in (bias, dense) if x is not None)]
+    units, _, size = native.plan(f"{name}_pack{kind}", integers)
+    if size:
+        integers[-1] = 1
+        packed, untouched = guarded((size,), c.dtype)
+        operands.append(packed)
+        run(f"{name}_pack{kind}", [packed, a, b], integers, [], units, grain, 0)
+        untouched()
+    units, scratch, parts = native.plan(name + kind, integers)
     assert parts == 1
-    native.run_kernel(name, buffers, integers, [slope], units, grain, scratch)
-    return units
+    run(name + kind, operands, integers, [slope, factor], units, grain, scratch)
+    return units, size
+
+
+def run(name, operands, integers, reals, units, grain, scratch):
+    buffers = [x.ctypes.data for x in operands]
+    native.run_kernel(name, buffers, integers, reals, units, grain, scratch)
 
 
 def activated(x, kind, slope):
@@ -94,23 +111,30 @@ def check(rng, dtype, batch, rows, columns, depth, ta=0, tb=0, shared=(), bias_k
     if bias_kind:
         bias = rng.standard_normal(columns if bias_kind == COLUMNS else rows).astype(dtype)
         expected += bias if bias_kind == COLUMNS else bias[:, None]
+    use, dense = options.get("use", 0), None
+    if use:
+        dense = rng.standard_normal(expected.shape).astype(dtype)
+        options["dense"] = dense
+    expected += dense if use == ADD else 0
     expected = activated(expected, options.get("activation"), options.get("slope", 0.0))
+    if use in (GATE, MASK):
+        expected *= np.where(dense > 0, 1, options["factor"] if use == GATE else 0)
     c, untouched = guarded(expected.shape, dtype, before)
     again, _ = guarded(expected.shape, dtype, before)
     native.set_num_threads(1)
-    units = product(a, b, c, ta=ta, tb=tb, bias=bias, bias_kind=bias_kind, **options)
+    made = product(a, b, c, ta=ta, tb=tb, bias=bias, bias_kind=bias_kind, **options)
     untouched()
     scale = max(1.0, np.sqrt(depth))
     np.testing.assert_allclose(c, expected, rtol=0, atol=TOLERANCE[dtype] * 8 * scale)
     native.set_num_threads(3)
     product(a, b, again, ta=ta, tb=tb, bias=bias, bias_kind=bias_kind, grain=2, **options)
     assert (c == again).all()
-    return units
+    return made
 
 
 SHAPES = [  # rows, columns, depth
     (1, 1, 1), (1, 10, 500), (10, 1, 33), (3, 129, 7), (8, 40, 65), (9, 17, 321), (15, 33, 2),
-    (29, 70, 641), (64, 10, 500), (65, 97, 130), (270, 530, 45),
+    (29, 70, 641), (64, 10, 500), (65, 97, 130), (270, 530, 45), (530, 70, 33), (40, 120, 800),
 ]  # fmt: skip
 
 
@@ -133,13 +157,14 @@ def test_product(isa, dtype, transposed):
     bias_kind=st.integers(0, 2),
     activation=st.integers(0, 2),
     accumulate=st.integers(0, 1),
+    use=st.integers(0, 3),
     shared=st.sampled_from([(), ("a",), ("b",), ("a", "b")]),
 )
-def test_epilogue(isa, sizes, transposed, dtype, bias_kind, activation, accumulate, shared):
+def test_epilogue(isa, sizes, transposed, dtype, bias_kind, activation, accumulate, use, shared):
     native.set_isa(isa)
     check(
         np.random.default_rng(2), dtype, *sizes, *transposed, shared=shared, bias_kind=bias_kind,
-        activation=activation, slope=0.1, accumulate=accumulate,
+        activation=activation, slope=0.1, accumulate=accumulate, use=use, factor=0.3,
     )  # fmt: skip
 
 
@@ -160,7 +185,7 @@ def test_views_with_longer_rows(isa):
     for rows, columns, depth in [(5, 7, 11), (40, 50, 60), (33, 1, 20)]:
         a, b = rng.standard_normal((rows, depth + 3)), rng.standard_normal((depth, columns + 5))
         c = np.full((rows, columns + 2), 7.5)
-        integers = [1, rows, columns, depth, 0, 0, depth + 3, columns + 5, columns + 2, *[0] * 6]
+        integers = [1, rows, columns, depth, 0, 0, depth + 3, columns + 5, columns + 2, *[0] * 10]
         units, scratch, _ = native.plan("matmul_f64", integers)
         native.run_kernel(
             "matmul_f64", [x.ctypes.data for x in (c, a, b)], integers, [], units, 1, scratch
@@ -180,12 +205,12 @@ def test_not_a_number_and_infinity_pass_through():
 
 
 def test_a_matrix_product_keeps_many_threads_busy():
-    integers = [1, 64, 512, 784, 0, 1, 784, 784, 512, *[0] * 6]
+    integers = [1, 64, 512, 784, 0, 1, 784, 784, 512, *[0] * 10]
     assert native.plan("matmul_f32", integers)[0] >= 16
 
 
 def test_plan_errors():
-    with pytest.raises(ValueError, match="takes 15 integers, given 3"):
+    with pytest.raises(ValueError, match="takes 19 integers, given 3"):
         native.plan("matmul_f32", [1, 2, 3])
     with pytest.raises(ValueError, match=r"not a kernel whose work is planned: .*matmul_f32"):
         native.plan("matmull_f32", [1])

@@ -1,26 +1,122 @@
-"""Matrix products and convolutions, with bias and activation where the kernel finishes its own result."""
+"""Matrix products and convolutions, with what the kernel can do to its own result: bias, activation, mask."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ...expression import Expression, node, symbol
+from ...expression import Expression
 from ...ops import Convolution, ConvolutionInputGradient, ConvolutionKernelGradient, MatMul, Window
 from ...ops.arranged import Arranged
 from ...ops.fused import Fused
-from ...program import Step, Value
-from ...spec import Shape
+from ...program import Op, Step, Value
+from ...spec import Shape, Spec
 from ..instruction import Instruction, Operand
 from ..lowering import Lowering
 from ..native import native
 
 TYPES = {"float32": "f32", "float64": "f64"}
-NONE, RELU, LEAKY = 0, 1, 2
-COLUMNS, ROWS = 1, 2  # along what the bias of a matrix product runs
+NONE, RELU = 0, 1
+COLUMNS = 1  # along which the bias of a matrix product runs
+ADD, GATE, MASK = 1, 2, 3  # what a matrix product does with a dense operand
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """gate(activation(result + added)): what `Fused` may do to a result, inputs by symbol.
+
+    The gate is a factor, 1 where its symbol is greater than 0 and `factor` elsewhere, or selects (zero elsewhere).
+    """
+
+    added: tuple[int, ...] = ()
+    activation: int = NONE
+    gate: int = 0  # 0: none; symbol 0 is the result itself
+    use: int = NONE
+    factor: float = 0.0
+
+
+def epilogue(e: Expression) -> Epilogue | None:
+    """Return an expression of symbols 0.. as an epilogue, or None where it is no such thing."""
+    gate, use, factor = 0, NONE, 0.0
+    found = _gate(e)
+    if found is not None:
+        e, gate, use, factor = found
+    kind = NONE
+    if e.op == "maximum" and _is(e.args[1], 0):
+        e, kind = e.args[0], RELU
+    terms = _terms(e)
+    if terms.count(0) != 1 or len(set(terms)) != len(terms):
+        return None
+    made = Epilogue(tuple(t for t in terms if t), kind, gate, use, factor)
+    return made if made != Epilogue() else None
+
+
+def _is(e: Expression, number: float) -> bool:
+    return e.op == "constant" and e.args[0] == number
+
+
+def _gate(e: Expression) -> tuple[Expression, int, int, float] | None:
+    """Return (inner, symbol, use, factor) of x * where(s > 0, 1, factor) or where(s > 0, x, 0)."""
+    if e.op == "where" and _is(e.args[2], 0):
+        symbol = _positive(e.args[0])
+        return (e.args[1], symbol, MASK, 0.0) if symbol else None
+    if e.op == "mul":
+        for inner, w in (e.args, e.args[::-1]):
+            if w.op == "where" and _is(w.args[1], 1) and w.args[2].op == "constant":
+                symbol = _positive(w.args[0])
+                return (inner, symbol, GATE, float(w.args[2].args[0])) if symbol else None
+    return None
+
+
+def _positive(e: Expression) -> int:
+    """Return the symbol s of s > 0, or 0."""
+    compared = e.op == "gt" and e.args[0].op == "symbol" and _is(e.args[1], 0)
+    return int(e.args[0].args[0]) if compared else 0
+
+
+def _terms(e: Expression) -> list[int]:
+    """Return the symbols of a sum; -1 stands for anything else."""
+    if e.op == "add":
+        return _terms(e.args[0]) + _terms(e.args[1])
+    return [e.args[0]] if e.op == "symbol" else [-1]
+
+
+@dataclass(frozen=True)
+class Finish:
+    """An epilogue as the kernels take it: operands by number among those that follow the op's own."""
+
+    bias: int | None = None
+    dense: int | None = None
+    use: int = NONE
+    activation: int = NONE
+    factor: float = 0.0
+
+
+def _finish(op: Op, expression: Expression, out: Spec, extra: Sequence[Spec]) -> Finish | None:
+    """Return how a kernel of `op` ends with the expression, or None where none does."""
+    e = epilogue(expression)
+    if e is None or len(e.added) + bool(e.gate) != len(extra) or e.gate in e.added:
+        return None
+    axis = -1 if isinstance(op, MatMul) else 1
+    wanted = [1] * out.rank
+    wanted[axis] = out.shape[axis]
+    bias = dense = None
+    for symbol in (*e.added, *((e.gate,) if e.gate else ())):
+        spec = extra[symbol - 1]
+        if spec.dtype != out.dtype:
+            return None
+        along = (1,) * (out.rank - spec.rank) + spec.shape == tuple(wanted)
+        if along and bias is None and symbol in e.added:
+            bias = symbol - 1
+        elif spec.shape == out.shape and dense is None and isinstance(op, MatMul):
+            dense = symbol - 1
+        else:
+            return None
+    return Finish(bias, dense, (e.use or ADD) if dense is not None else NONE, e.activation, e.factor)
 
 
 def matmul(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -29,25 +125,26 @@ def matmul(low: Lowering, step: Step) -> list[Instruction] | None:
     if not isinstance(op, MatMul):
         return None
     a, b = low.operands(step.inputs)
-    return _product(op, low.operand(step.outputs[0]), a, b)
+    return _product(low, op, low.operand(step.outputs[0]), a, b)
 
 
 def fused(low: Lowering, step: Step) -> list[Instruction] | None:
-    """A product or convolution that adds its bias and applies its activation."""
+    """A product or convolution that adds its bias or a second result, and applies its activation or a mask."""
     op = step.op
     if not isinstance(op, Fused):
         return None
     inputs = low.operands(step.inputs)
-    found = activation(op.expression)
-    if found is None:
-        return None
-    kind, slope, has_bias = found
-    bias = inputs[op.arity] if has_bias else None
+    own, extra = inputs[: op.arity], inputs[op.arity :]
     target = low.operand(step.outputs[0])
+    end = _finish(op.op, op.expression, target.spec, [o.spec for o in extra])
+    if end is None:
+        return None
+    bias = extra[end.bias] if end.bias is not None else None
     if isinstance(op.op, MatMul):
-        return _product(op.op, target, inputs[0], inputs[1], bias, kind, slope)
+        dense = extra[end.dense] if end.dense is not None else None
+        return _product(low, op.op, target, own[0], own[1], bias, dense, end)
     if isinstance(op.op, Convolution):
-        return _convolution(op.op, target, inputs[0], inputs[1], bias, kind, slope)
+        return _convolution(low, op.op, target, own[0], own[1], bias, end.activation)
     return None
 
 
@@ -59,32 +156,13 @@ def accepts_epilogue(op: Fused, inputs: Sequence[Value]) -> bool:
         return accepts_arranged(op, inputs)
     if native() is None or not isinstance(op.op, (MatMul, Convolution)):
         return False
-    found = activation(op.expression)
-    if found is None or len(inputs) != op.arity + found[2]:
-        return False
-    if not found[2]:
-        return True
-    out, bias = op.infer(*(v.spec for v in inputs))[0], inputs[-1].spec
-    axis = -1 if isinstance(op.op, MatMul) else 1
-    wanted = [1] * out.rank
-    wanted[axis] = out.shape[axis]
-    given = (1,) * (out.rank - bias.rank) + bias.shape
-    return bias.dtype == out.dtype and given == tuple(wanted) and (axis == 1 or _one_matrix(inputs))
-
-
-def _one_matrix(inputs: Sequence[Value]) -> bool:
-    return all(v.spec.rank == 2 for v in inputs[:2])
-
-
-def activation(e: Expression) -> tuple[int, float, bool] | None:
-    """Return (activation, slope, has bias) of an epilogue that the kernels know, else None."""
-    x, b = symbol(0), symbol(1)
-    for inner, has_bias in ((x, False), (x + b, True), (b + x, True)):
-        if e is inner:
-            return (NONE, 0.0, has_bias) if has_bias else None
-        if e is node("maximum", inner, 0) or e is node("maximum", inner, 0.0):
-            return RELU, 0.0, has_bias
-    return None
+    specs = [v.spec for v in inputs]
+    out = op.infer(*specs)[0]
+    if isinstance(op.op, MatMul):
+        sizes = _integers_of_product(op.op, specs[0].shape, specs[1].shape, out.shape)
+        if sizes is None or sizes[3] == 0 or out.size == 0:
+            return False
+    return _finish(op.op, op.expression, out, specs[op.arity :]) is not None
 
 
 def _integers_of_product(op: MatMul, a: Shape, b: Shape, c: Shape) -> tuple[int, ...] | None:
@@ -105,17 +183,17 @@ def _integers_of_product(op: MatMul, a: Shape, b: Shape, c: Shape) -> tuple[int,
 
 
 def _product(
+    low: Lowering,
     op: MatMul,
     c: Operand,
     a: Operand,
     b: Operand,
     bias: Operand | None = None,
-    kind: int = NONE,
-    slope: float = 0.0,
+    dense: Operand | None = None,
+    end: Finish = Finish(),
 ) -> list[Instruction] | None:
-    module = native()
-    if module is None:
-        return [_numpy_product(op, c, a, b)] if bias is None and kind == NONE else None
+    if native() is None:
+        return [_numpy_product(op, c, a, b)] if end == Finish() else None
     sizes = _integers_of_product(op, a.spec.shape, b.spec.shape, c.spec.shape)
     if sizes is None or c.spec.size == 0 or sizes[3] == 0:
         return None
@@ -123,21 +201,33 @@ def _product(
         # one right-hand matrix for a dense batch: the batch is just more rows
         rows = sizes[0] * sizes[1]
         sizes = (1, rows, *sizes[2:9], 0, 0, rows * sizes[2])
-    name = f"matmul_{TYPES[c.spec.dtype]}"
-    integers = (*sizes, NONE if bias is None else COLUMNS, kind, 0)
-    units, scratch, *_ = _plan(name, integers)
-    inputs = (a, b) if bias is None else (a, b, bias)
+    return _native_product(low, sizes, c, a, b, bias, dense, end)
+
+
+def _native_product(
+    low: Lowering,
+    sizes: tuple[int, ...],
+    c: Operand,
+    a: Operand,
+    b: Operand,
+    bias: Operand | None,
+    dense: Operand | None = None,
+    end: Finish = Finish(),
+) -> list[Instruction]:
+    """Return the product, after the packing of an operand where that is done once for all blocks."""
+    kind = TYPES[c.spec.dtype]
+    integers = (
+        *sizes, NONE if bias is None else COLUMNS, end.activation, 0, end.use, sizes[8], sizes[11], 0,
+    )  # fmt: skip
+    inputs = (a, b, *(o for o in (bias, dense) if o is not None))
+    units, _, size = _plan(f"matmul_pack_{kind}", integers)
+    if not size:
+        return [_planned(f"matmul_{kind}", c, inputs, integers, (0.0, end.factor))]
+    packed = low.temporary((size,), c.spec.dtype)
+    integers = (*integers[:-1], 1)
     return [
-        Instruction(
-            "native",
-            name,
-            (c,),
-            inputs,
-            integers=integers,
-            reals=(slope,),
-            units=units,
-            scratch=scratch,
-        )
+        _planned(f"matmul_pack_{kind}", packed, (a, b), integers),
+        _planned(f"matmul_{kind}", c, (*inputs, packed), integers, (0.0, end.factor)),
     ]
 
 
@@ -173,36 +263,19 @@ def _covers(window: Window, groups: int, x: Shape) -> bool:
 
 
 def _plain_product(
+    low: Lowering,
     c: Operand,
     inputs: tuple[Operand, Operand],
     sizes: tuple[int, int, int],
     transposed: tuple[int, int],
     bias: Operand | None = None,
     kind: int = NONE,
-    slope: float = 0.0,
-) -> Instruction:
+) -> list[Instruction]:
     """Return C [rows, columns] = A B over `depth`; operands of any shape are read as dense matrices."""
     rows, columns, depth = sizes
     row_a, row_b = (rows if transposed[0] else depth), (depth if transposed[1] else columns)
-    name = f"matmul_{TYPES[c.spec.dtype]}"
-    bias_along = NONE if bias is None else COLUMNS
-    integers = (
-        1,
-        rows,
-        columns,
-        depth,
-        *transposed,
-        row_a,
-        row_b,
-        columns,
-        0,
-        0,
-        rows * columns,
-        bias_along,
-        kind,
-        0,
-    )
-    return _planned(name, c, inputs if bias is None else (*inputs, bias), integers, slope)
+    integers = (1, *sizes, *transposed, row_a, row_b, columns, 0, 0, rows * columns)
+    return _native_product(low, integers, c, *inputs, bias, end=Finish(activation=kind))
 
 
 def convolution(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -210,7 +283,7 @@ def convolution(low: Lowering, step: Step) -> list[Instruction] | None:
     if not isinstance(step.op, Convolution):
         return None
     x, w = low.operands(step.inputs)
-    return _convolution(step.op, low.operand(step.outputs[0]), x, w)
+    return _convolution(low, step.op, low.operand(step.outputs[0]), x, w)
 
 
 def _fits(*operands: Operand) -> bool:
@@ -222,26 +295,26 @@ def _fits(*operands: Operand) -> bool:
 
 
 def _convolution(
+    low: Lowering,
     op: Convolution,
     y: Operand,
     x: Operand,
     w: Operand,
     bias: Operand | None = None,
     kind: int = NONE,
-    slope: float = 0.0,
 ) -> list[Instruction] | None:
     if not _fits(x, w, y):
         return None
     if _covers(op.window, op.groups, x.spec.shape):
         (n, o), depth = y.spec.shape[:2], math.prod(w.spec.shape[1:])
-        return [_plain_product(y, (x, w), (n, o, depth), (0, 1), bias, kind, slope)]
+        return _plain_product(low, y, (x, w), (n, o, depth), (0, 1), bias, kind)
     integers = (
         *geometry(op.window, op.groups, x.spec.shape, w.spec.shape[0]),
         int(bias is not None),
         kind,
     )
     inputs = (x, w) if bias is None else (x, w, bias)
-    return [_planned(f"convolution_{TYPES[y.spec.dtype]}", y, inputs, integers, slope)]
+    return [_planned(f"convolution_{TYPES[y.spec.dtype]}", y, inputs, integers)]
 
 
 def _planned(
@@ -249,7 +322,7 @@ def _planned(
     target: Operand,
     inputs: tuple[Operand, ...],
     integers: tuple[int, ...],
-    slope: float = 0.0,
+    reals: tuple[float, ...] = (0.0,),
 ) -> Instruction:
     units, scratch, *_ = _plan(name, integers)
     return Instruction(
@@ -258,7 +331,7 @@ def _planned(
         (target,),
         inputs,
         integers=integers,
-        reals=(slope,),
+        reals=reals,
         units=units,
         scratch=scratch,
     )
@@ -279,7 +352,7 @@ def convolution_input_gradient(low: Lowering, step: Step) -> list[Instruction] |
         return None
     if _covers(op.window, op.groups, target.spec.shape):
         (n, o), depth = dy.spec.shape[:2], math.prod(w.spec.shape[1:])
-        return [_plain_product(target, (dy, w), (n, depth, o), (0, 0))]
+        return _plain_product(low, target, (dy, w), (n, depth, o), (0, 0))
     integers = (*geometry(op.window, op.groups, target.spec.shape, w.spec.shape[0]), 0, NONE)
     return [
         _planned(f"convolution_input_gradient_{TYPES[dy.spec.dtype]}", target, (dy, w), integers)
@@ -295,7 +368,7 @@ def convolution_kernel_gradient(low: Lowering, step: Step) -> list[Instruction] 
         return None
     if _covers(op.window, op.groups, x.spec.shape):
         (n, o), depth = dy.spec.shape[:2], math.prod(target.spec.shape[1:])
-        return [_plain_product(target, (dy, x), (o, depth, n), (1, 0))]
+        return _plain_product(low, target, (dy, x), (o, depth, n), (1, 0))
     kind = TYPES[dy.spec.dtype]
     name = f"convolution_kernel_gradient_{kind}"
     integers = (*geometry(op.window, op.groups, x.spec.shape, dy.spec.shape[1]), 0, NONE)
