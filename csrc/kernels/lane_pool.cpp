@@ -49,37 +49,30 @@ template <class T, int SIDE> CORTEX_INLINE Best<T> best_of(const T* x, int64_t r
 }
 
 template <class T> CORTEX_INLINE void store_places(void* index, int64_t bytes, int64_t at, IntVec<T> v, int64_t count) {
-  if (bytes == 1 && count == LANES<T>) {
-    const ByteLanes<T> narrow = __builtin_convertvector(v, ByteLanes<T>);
-    __builtin_memcpy((uint8_t*)index + at, &narrow, sizeof narrow);
-  } else {
-    store_index<T>(index, bytes, at, v, count);
-  }
+  if (bytes == 1 && count == LANES<T>) store_bytes<T>((uint8_t*)index + at, v);
+  else store_index<T>(index, bytes, at, v, count);
 }
 
 template <class T> CORTEX_INLINE IntVec<T> load_places(const void* index, int64_t bytes, int64_t at, int64_t count) {
-  if (bytes == 1 && count == LANES<T>) {
-    ByteLanes<T> narrow;
-    __builtin_memcpy(&narrow, (const uint8_t*)index + at, sizeof narrow);
-    return __builtin_convertvector(narrow, IntVec<T>);
-  }
+  if (bytes == 1 && count == LANES<T>) return load_bytes<T>((const uint8_t*)index + at);
   IntVec<T> v = {};
   for (int64_t i = 0; i < count; i++) v[i] = load_index(index, bytes, at + i);
   return v;
 }
 
-// One row of outputs; `row` counts the rows of all planes.
-template <class T, int SIDE> void max_pool_row(const Call& call, const Pool& p, int64_t depth, int64_t row) {
-  const Rows rows = rows_of(p, row % p.out_height);
-  const T* const x = (const T*)call.buffer[p.flag ? 2 : 1] + row / p.out_height * p.height * p.width * depth;
+// Row r of the outputs of a plane.
+template <class T, int SIDE, bool WHOLE> void max_pool_row(const Call& call, const Pool& p, int64_t depth, int64_t plane,
+                                                              int64_t r) {
+  const Rows rows = rows_of(p, r);
+  const T* const x = (const T*)call.buffer[p.flag ? 2 : 1] + plane * p.height * p.width * depth;
   T* const y = (T*)call.buffer[0];
   for (int64_t c = 0; c < p.out_width; c++) {
-    const int64_t column = c * p.stride_w - p.pad_left, at = (row * p.out_width + c) * depth;
+    const int64_t column = c * p.stride_w - p.pad_left, at = ((plane * p.out_height + r) * p.out_width + c) * depth;
     const Range columns = inside(column, p.window_w, 0, p.width);
     const bool whole = SIDE > 0 && rows.real.count() == SIDE && columns.count() == SIDE;
     const T* const from = x + (rows.first * p.width + column) * depth;
     for (int64_t e = 0; e < depth; e += LANES<T>) {
-      const int64_t count = smaller(LANES<T>, depth - e);
+      const int64_t count = WHOLE ? LANES<T> : smaller(LANES<T>, depth - e);
       const Best<T> best =
           whole ? best_of<T, SIDE>(from + e, p.width * depth, depth, rows.real, columns, p.window_w, count)
                 : best_of<T, 0>(from + e, p.width * depth, depth, rows.real, columns, p.window_w, count);
@@ -89,118 +82,112 @@ template <class T, int SIDE> void max_pool_row(const Call& call, const Pool& p, 
   }
 }
 
+template <class T, bool WHOLE> void average_pool_row(const Call& call, const Pool& p, int64_t depth, int64_t plane,
+                                                        int64_t r) {
+  const Rows rows = rows_of(p, r);
+  const T* const x = (const T*)call.buffer[1] + plane * p.height * p.width * depth;
+  T* const y = (T*)call.buffer[0] + (plane * p.out_height + r) * p.out_width * depth;
+  for (int64_t c = 0; c < p.out_width; c++) {
+    const int64_t column = c * p.stride_w - p.pad_left;
+    const Range columns = inside(column, p.window_w, 0, p.width);
+    const Vec<T> divisor = broadcast(T(larger(1, rows.counted * counted_columns(p, c))));
+    for (int64_t e = 0; e < depth; e += LANES<T>) {
+      const int64_t count = WHOLE ? LANES<T> : smaller(LANES<T>, depth - e);
+      Vec<T> sum = {};
+      for (int64_t i = rows.real.start; i < rows.real.stop; i++)
+        for (int64_t j = columns.start; j < columns.stop; j++)
+          sum += load_lanes(x + ((rows.first + i) * p.width + column + j) * depth + e, count);
+      store_lanes(y + c * depth + e, sum / divisor, count);
+    }
+  }
+}
+
+// What the windows of output row r send to row i of their cells, added to the row of dx, or (alone: no other window
+// reaches these cells) written there. The index in a maximum, nullptr in a mean. HALVES: windows of two columns, alone.
+template <class T, bool HALVES, bool WHOLE> CORTEX_INLINE void send_row(const Pool& p, int64_t depth, int64_t r,
+                                                                        int64_t i, const T* dy, const uint8_t* index,
+                                                                        bool alone, T* dx) {
+  const int64_t counted = index ? 0 : rows_of(p, r).counted, window = p.window_w, pad = p.pad_left;
+  const IntVec<T> row = IntVec<T>{} + Int<T>(i * window);
+  for (int64_t c = 0; c < p.out_width; c++) {
+    const int64_t column = c * p.stride_w - pad;
+    const bool inner = column >= 0 && column + window <= p.width;
+    const Range columns = inner ? Range{0, window} : inside(column, window, 0, p.width);
+    const T share = index ? T(1) : T(1) / T(larger(1, counted * (inner ? window : counted_columns(p, c))));
+    for (int64_t e = 0; e < depth; e += LANES<T>) {
+      const int64_t count = WHOLE ? LANES<T> : smaller(LANES<T>, depth - e), at = c * depth + e;
+      Vec<T> sent = load_lanes(dy + at, count);
+      IntVec<T> place = {};
+      if (index) place = load_places<T>(index, p.flag, at, count) - row;
+      else sent *= broadcast(share);
+      T* const to = dx + column * depth + e;
+      if (HALVES && inner) {
+        store_lanes(to, index ? select<T>(place == 0, sent, Vec<T>{}) : sent, count);
+        store_lanes(to + depth, index ? select<T>(place == 1, sent, Vec<T>{}) : sent, count);
+        continue;
+      }
+      for (int64_t j = columns.start; j < columns.stop; j++) {
+        Vec<T> v = index ? select<T>(place == IntVec<T>{} + Int<T>(j), sent, Vec<T>{}) : sent;
+        if (!alone) v += load_lanes((const T*)to + j * depth, count);
+        store_lanes(to + j * depth, v, count);
+      }
+    }
+  }
+}
+
+// Row y of a plane of dx: the rows of windows over it, in order.
+template <class T, bool MAXIMUM, bool WHOLE> void gradient_row(const Call& call, const Pool& p, int64_t depth,
+                                                               int64_t plane, int64_t y) {
+  const int64_t last = y + p.pad_top, first = last - p.window_h + 1, line = p.out_width * depth;
+  const bool alone = p.window_h <= p.stride_h && p.window_w <= p.stride_w;
+  T* const dx = (T*)call.buffer[0] + (plane * p.height + y) * p.width * depth;
+  const int64_t end = smaller(p.out_height, last / p.stride_h + 1);
+  int64_t r = first <= 0 ? 0 : divide_up(first, p.stride_h);
+  const bool covered = alone && r < end && p.window_w == p.stride_w && p.pad_left == 0;
+  for (int64_t k = covered ? smaller(p.width, p.out_width * p.window_w) * depth : 0; k < p.width * depth; k++) dx[k] = 0;
+  for (; r < end; r++) {
+    const int64_t at = (plane * p.out_height + r) * line;
+    (alone && p.window_w == 2 ? send_row<T, true, WHOLE> : send_row<T, false, WHOLE>)(
+        p, depth, r, last - r * p.stride_h, (const T*)call.buffer[1] + at,
+        MAXIMUM ? (const uint8_t*)call.buffer[2] + at * p.flag : nullptr, alone, dx);
+  }
+}
+
+// ---------------------------------------------------------------- kernels
+
+typedef void Row(const Call& call, const Pool& p, int64_t depth, int64_t plane, int64_t row);
+
+// `rows`: of a plane of what is written.
+static inline void each_row(const Call& call, const Pool& p, int64_t rows, int64_t start, int64_t stop, Row* body) {
+  int64_t plane = start / rows, row = start % rows;
+  for (int64_t unit = start; unit < stop; unit++) {
+    body(call, p, call.integer[14], plane, row);
+    if (++row == rows) plane++, row = 0;
+  }
+}
+
+template <class T> bool whole(const Call& call) { return call.integer[14] % LANES<T> == 0; }
+
 template <class T> void lane_max_pool(const Call& call, int64_t start, int64_t stop) {
   const Pool p = pool_of(call);
-  const int64_t depth = call.integer[14], side = p.window_h == p.window_w ? p.window_h : 0;
-  for (int64_t row = start; row < stop; row++)
-    (side == 2   ? max_pool_row<T, 2>
-     : side == 3 ? max_pool_row<T, 3>
-                 : max_pool_row<T, 0>)(call, p, depth, row);
+  const int64_t side = p.window_h == p.window_w ? p.window_h : 0;
+  each_row(call, p, p.out_height, start, stop,
+           !whole<T>(call) ? max_pool_row<T, 0, false>
+           : side == 2     ? max_pool_row<T, 2, true>
+           : side == 3     ? max_pool_row<T, 3, true>
+                           : max_pool_row<T, 0, true>);
 }
-
-// The windows of one dimension that cover a position.
-static inline Range covering(int64_t position, int64_t window, int64_t stride, int64_t pad, int64_t count) {
-  const int64_t last = position + pad, first = last - window + 1;
-  return {first <= 0 ? 0 : divide_up(first, stride), smaller(count, last / stride + 1)};
-}
-
-// Windows side by side, each of `stride` columns: every dx of the row is in one of them, or in none.
-template <class T> void max_gradient_side_by_side(const Call& call, const Pool& p, int64_t depth, int64_t row) {
-  const int64_t y = row % p.height, r = y / p.stride_h;
-  T* const dx = (T*)call.buffer[0] + row * p.width * depth;
-  const int64_t outs = r < p.out_height ? p.out_width : 0;
-  const int64_t at = (row / p.height * p.out_height + r) * p.out_width * depth, place = y % p.stride_h * p.window_w;
-  for (int64_t c = 0; c < outs; c++)
-    for (int64_t e = 0; e < depth; e += LANES<T>) {
-      const int64_t count = smaller(LANES<T>, depth - e), from = at + c * depth + e;
-      const Vec<T> dy = load_lanes((const T*)call.buffer[1] + from, count);
-      const IntVec<T> places = load_places<T>(call.buffer[2], p.flag, from, count);
-      const int64_t cells = smaller(p.window_w, p.width - c * p.stride_w);
-      T* const to = dx + c * p.stride_w * depth + e;
-      for (int64_t j = 0; j < cells; j++)
-        store_lanes(to + j * depth, select<T>(places == IntVec<T>{} + Int<T>(place + j), dy, Vec<T>{}), count);
-    }
-  for (int64_t i = outs * p.stride_w * depth; i < p.width * depth; i++) dx[i] = 0;
-}
-
-template <class T> void max_gradient_row(const Call& call, const Pool& p, int64_t depth, int64_t row) {
-  const int64_t y = row % p.height, plane = row / p.height * p.out_height;
-  T* const dx = (T*)call.buffer[0] + row * p.width * depth;
-  const Range rows = covering(y, p.window_h, p.stride_h, p.pad_top, p.out_height);
-  for (int64_t x = 0; x < p.width; x++) {
-    const Range columns = covering(x, p.window_w, p.stride_w, p.pad_left, p.out_width);
-    for (int64_t e = 0; e < depth; e += LANES<T>) {
-      const int64_t count = smaller(LANES<T>, depth - e);
-      Vec<T> sum = {};
-      for (int64_t r = rows.start; r < rows.stop; r++)
-        for (int64_t c = columns.start; c < columns.stop; c++) {
-          const int64_t from = ((plane + r) * p.out_width + c) * depth + e;
-          const int64_t i = y + p.pad_top - r * p.stride_h, j = x + p.pad_left - c * p.stride_w;
-          const IntVec<T> here = load_places<T>(call.buffer[2], p.flag, from, count) ==
-                                 IntVec<T>{} + Int<T>(i * p.window_w + j);
-          sum += select<T>(here, load_lanes((const T*)call.buffer[1] + from, count), Vec<T>{});
-        }
-      store_lanes(dx + x * depth + e, sum, count);
-    }
-  }
-}
-
-static inline bool side_by_side(const Pool& p) {
-  return p.window_h == p.stride_h && p.window_w == p.stride_w && p.pad_top == 0 && p.pad_left == 0;
-}
-
-template <class T> void lane_max_pool_gradient(const Call& call, int64_t start, int64_t stop) {
-  const Pool p = pool_of(call);
-  const bool simple = side_by_side(p);
-  for (int64_t row = start; row < stop; row++)
-    (simple ? max_gradient_side_by_side<T> : max_gradient_row<T>)(call, p, call.integer[14], row);
-}
-
 template <class T> void lane_average_pool(const Call& call, int64_t start, int64_t stop) {
   const Pool p = pool_of(call);
-  const int64_t depth = call.integer[14];
-  for (int64_t row = start; row < stop; row++) {
-    const Rows rows = rows_of(p, row % p.out_height);
-    const T* const x = (const T*)call.buffer[1] + row / p.out_height * p.height * p.width * depth;
-    T* const y = (T*)call.buffer[0] + row * p.out_width * depth;
-    for (int64_t c = 0; c < p.out_width; c++) {
-      const int64_t column = c * p.stride_w - p.pad_left;
-      const Range columns = inside(column, p.window_w, 0, p.width);
-      const Vec<T> divisor = broadcast(T(larger(1, rows.counted * counted_columns(p, c))));
-      for (int64_t e = 0; e < depth; e += LANES<T>) {
-        const int64_t count = smaller(LANES<T>, depth - e);
-        Vec<T> sum = {};
-        for (int64_t i = rows.real.start; i < rows.real.stop; i++)
-          for (int64_t j = columns.start; j < columns.stop; j++)
-            sum += load_lanes(x + ((rows.first + i) * p.width + column + j) * depth + e, count);
-        store_lanes(y + c * depth + e, sum / divisor, count);
-      }
-    }
-  }
+  each_row(call, p, p.out_height, start, stop, whole<T>(call) ? average_pool_row<T, true> : average_pool_row<T, false>);
 }
-
+template <class T> void lane_max_pool_gradient(const Call& call, int64_t start, int64_t stop) {
+  const Pool p = pool_of(call);
+  each_row(call, p, p.height, start, stop, whole<T>(call) ? gradient_row<T, true, true> : gradient_row<T, true, false>);
+}
 template <class T> void lane_average_pool_gradient(const Call& call, int64_t start, int64_t stop) {
   const Pool p = pool_of(call);
-  const int64_t depth = call.integer[14];
-  for (int64_t row = start; row < stop; row++) {
-    const int64_t y = row % p.height, plane = row / p.height * p.out_height;
-    T* const dx = (T*)call.buffer[0] + row * p.width * depth;
-    const Range rows = covering(y, p.window_h, p.stride_h, p.pad_top, p.out_height);
-    for (int64_t x = 0; x < p.width; x++) {
-      const Range columns = covering(x, p.window_w, p.stride_w, p.pad_left, p.out_width);
-      for (int64_t e = 0; e < depth; e += LANES<T>) {
-        const int64_t count = smaller(LANES<T>, depth - e);
-        Vec<T> sum = {};
-        for (int64_t r = rows.start; r < rows.stop; r++) {
-          const int64_t counted = rows_of(p, r).counted;
-          const T* const dy = (const T*)call.buffer[1] + (plane + r) * p.out_width * depth + e;
-          for (int64_t c = columns.start; c < columns.stop; c++)
-            sum += load_lanes(dy + c * depth, count) / broadcast(T(larger(1, counted * counted_columns(p, c))));
-        }
-        store_lanes(dx + x * depth + e, sum, count);
-      }
-    }
-  }
+  each_row(call, p, p.height, start, stop, whole<T>(call) ? gradient_row<T, false, true> : gradient_row<T, false, false>);
 }
 
 }  // namespace

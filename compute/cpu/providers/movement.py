@@ -15,6 +15,7 @@ from ..instruction import Instruction, Operand
 from ..lowering import Lowering
 from ..native import native
 
+FEW = 64  # pieces of an axis that is worth splitting: at least 16 go together, so that transposes stay fast
 GRAIN_BYTES = 1 << 15  # a piece worth a thread: about 1 microsecond of copying
 
 
@@ -81,14 +82,23 @@ def slice_(low: Lowering, step: Step) -> list[Instruction] | None:
 
 
 def transpose(low: Lowering, step: Step) -> list[Instruction] | None:
-    """Copy with permuted strides."""
+    """Copy with permuted strides; the longest axis is shared out, as the first may be four blocks of examples."""
     op = step.op
     if not isinstance(op, Transpose):
         return None
     source, target = low.operand(step.inputs[0]), low.operand(step.outputs[0])
-    dense = strides_of(source.spec.shape)
-    shape = target.spec.shape
-    return _result([copy(target, source, shape, strides_of(shape), [dense[a] for a in op.axes])])
+    lines: list[
+        list[int]
+    ] = []  # extent, stride of the target, of the source; axes that stay together are one
+    from_dense, to_dense = strides_of(source.spec.shape), strides_of(target.spec.shape)
+    for k, axis in enumerate(op.axes):
+        joined = k > 0 and axis == op.axes[k - 1] + 1
+        extent = lines.pop()[0] if joined else 1
+        lines.append([extent * target.spec.shape[k], to_dense[k], from_dense[axis]])
+    if lines and lines[0][0] < FEW:
+        lines.sort(key=lambda line: -line[0])
+    shape, to, start = (tuple(line[i] for line in lines) for i in range(3))
+    return _result([copy(target, source, shape, to, start)])
 
 
 def pad(low: Lowering, step: Step) -> list[Instruction] | None:
