@@ -7,11 +7,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
-from harness import Contender, Settings, compare, has
+from harness import Contender, Settings, compare, has, in_turns
 from networks import LENET, MLP, Batch, Workload, mlp
 from peers import ours, training
 from results import Grid, Result
@@ -57,23 +57,23 @@ def threads(settings: Settings) -> Iterator[Result]:
     from cortex.compute import set_num_threads
 
     cores = len(os.sched_getaffinity(0))
+    settings = replace(settings, rounds=min(3, settings.rounds))
     for workload, size in ((MLP, 256), (LENET, 256)):
-        data = Batch.of(8 if settings.quick else size)
-        made = [ours.training(workload, data)]
-        if has("torch"):
-            from peers import pytorch
-
-            made.append(pytorch.training(workload, data, pytorch.ways(workload, settings)[-1]))
+        size = 8 if settings.quick else size
+        data = Batch.of(size)
         columns = {}
         for count in _counts(cores):
             set_num_threads(count)
+            made = [ours.training(workload, data)]
             if has("torch"):
                 import torch
+                from peers import pytorch
 
                 torch.set_num_threads(count)
-            shown = compare("", made, replace(settings, rounds=min(3, settings.rounds))).rows
-            columns[count] = {r.name: 1e3 * r.median for r in shown}
-        yield _series(f"{workload.name}, batch {size}: a training step by threads", "threads", columns)
+                made.append(pytorch.training(workload, data, pytorch.ways(workload, settings)[-1]))
+            columns[count] = {r.name: 1e3 * r.median for r in compare("", made, settings).rows}
+        title = f"{workload.name}, batch {size}: a training step by threads"
+        yield _series(title, "threads", columns)
 
 
 def _counts(cores: int) -> list[int]:
@@ -84,39 +84,40 @@ def _counts(cores: int) -> list[int]:
 def competing(settings: Settings) -> Iterator[Result]:
     """Training steps on all cores while another process keeps one core busy; goal: below 2.5 times."""
     for workload, size in ((MLP, 256), (LENET, 256)):
-        made = training(workload, 8 if settings.quick else size, settings)
+        size = 8 if settings.quick else size
+        made = training(workload, size, settings)
         made = [c for c in made if "NumPy" not in c.name and "scikit" not in c.name]
-        alone = [_step_seconds(c, settings) for c in made]
-        with busy_core():
-            disturbed = [_step_seconds(c, settings) for c in made]
-        rows = {
-            c.name: [1e3 * a, 1e3 * d, d / a]
-            for c, a, d in zip(made, alone, disturbed, strict=True)
-        }
+        rows = {c.name: _slowed(c, settings) for c in made}
         columns = ["ms alone", "ms with one core busy", "times slower"]
         title = f"{workload.name}, batch {size}: a training step beside a busy process"
         yield Grid(title, "median of steps", columns, rows, ["Goal: less than 2.5 times slower."])
 
 
-def _step_seconds(contender: Contender, settings: Settings) -> float:
-    """Return the median wall seconds of single steps over a second or so."""
+def _slowed(contender: Contender, settings: Settings) -> list[float]:
+    """Return the median wall milliseconds of single steps alone and disturbed, in turns, and their ratio."""
     contender.run(2)
-    found: list[float] = []
-    end = time.perf_counter() + 8 * settings.block
-    while len(found) < 3 or time.perf_counter() < end:
-        begin = time.perf_counter()
-        contender.run(1)
-        found.append(time.perf_counter() - begin)
-    return statistics.median(found)
+
+    def block(disturbed: int) -> list[float]:
+        found: list[float] = []
+        with busy_core() if disturbed else nullcontext():
+            end = time.perf_counter() + settings.block
+            while not found or time.perf_counter() < end:
+                begin = time.perf_counter()
+                contender.run(1)
+                found.append(time.perf_counter() - begin)
+        return found
+
+    alone, disturbed = (statistics.median(s) for s in in_turns(2, settings.rounds, block))
+    return [1e3 * alone, 1e3 * disturbed, disturbed / alone]
 
 
 @contextmanager
-def busy_core() -> Iterator[Sequence[int]]:
+def busy_core() -> Iterator[None]:
     """Keep one core busy with a process that never waits."""
     process = subprocess.Popen([sys.executable, "-S", "-c", BUSY])
     try:
         time.sleep(0.2)  # until it runs
-        yield (process.pid,)
+        yield
     finally:
         process.kill()
         process.wait()

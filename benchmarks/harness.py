@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from results import Table, Timing
 
@@ -63,12 +64,13 @@ class Contender:
     """One way to do the work: `run(k)` does it k times and returns when it is done.
 
     `losses`, where there is mathematics to compare, returns the losses of the first steps from the common weights, or
-    any other numbers that all must agree on.
+    any other numbers that all must agree on. `program` is what cortex compiled, where it was cortex.
     """
 
     name: str
     run: Callable[[int], object]
     losses: Callable[[], Sequence[float]] | None = None
+    program: Any = None
 
 
 def one_core() -> None:

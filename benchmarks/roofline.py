@@ -48,11 +48,11 @@ def products(program: Program) -> list[Product]:
     fixed = {*program.state.values(), *program.constants}
     found = []
     for step in program.steps:
-        kept = sum(v.spec.bytes for v in step.inputs if v in fixed)
-        if all(v in fixed for v in step.inputs):
-            fixed.update(step.outputs)  # a slice of the flat parameters
-        elif (shape := _shape(step)) is not None:
+        if (shape := _shape(step)) is not None:
+            kept = sum(v.spec.bytes for v in step.inputs if v in fixed)
             found.append(Product(*shape, weights=kept))
+        elif all(v in fixed for v in step.inputs):
+            fixed.update(step.outputs)  # a slice of the flat parameters
     return found
 
 

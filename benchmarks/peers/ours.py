@@ -42,7 +42,8 @@ def training(
         run(1)
         return float(step.read("loss"))
 
-    return Contender(name, run, lambda: [once() for _ in range(STEPS_CHECKED)])
+    losses = lambda: [once() for _ in range(STEPS_CHECKED)]  # noqa: E731
+    return Contender(name, run, losses, step.program)
 
 
 def inference(workload: Workload, images: np.ndarray) -> Contender:
@@ -56,7 +57,7 @@ def inference(workload: Workload, images: np.ndarray) -> Contender:
             y = once.read("output")
         return y
 
-    return Contender("cortex", run, lambda: run(1))
+    return Contender("cortex", run, lambda: run(1), once.program)
 
 
 def adam(size: int) -> tuple[Any, Contender]:
@@ -86,3 +87,22 @@ def adam(size: int) -> tuple[Any, Contender]:
         return update.read("parameters")[:1000]
 
     return update, Contender("cortex", run, first)
+
+
+def product(m: int, k: int, n: int) -> Contender:
+    """Return one matrix product [m, k] x [k, n]."""
+    from cortex.compute import Program, get_backend
+    from cortex.compute.ops import MatMul
+
+    p, rng = Program(), np.random.default_rng(0)
+    a, b = p.persistent("a", (m, k)), p.persistent("b", (k, n))
+    p.outputs["c"] = p.apply(MatMul(), a, b)
+    made = get_backend("cpu").compile(p)
+    made.write("a", rng.random((m, k), np.float32))
+    made.write("b", rng.random((k, n), np.float32))
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            made.run()
+
+    return Contender("cortex", run, None, p)
