@@ -90,6 +90,7 @@ def torch_epoch_at_its_best(examples: int = ALL) -> None:
 def _tensors(part: str) -> tuple[Any, Any]:
     """Return images [n, 1, 28, 28] in 0..1 and labels of a part of MNIST."""
     import torch
+
     from cortex import datasets
 
     digits: Any = datasets.mnist(part)

@@ -123,9 +123,7 @@ def _seconds(
         return [float(_printed(text).split()[-1])]
 
     seconds = in_turns(len(names), 2 if settings.quick else 5, block)
-    rows = [
-        Timing(n, median(s), min(s), max(s)) for n, s in zip(names, seconds, strict=True)
-    ]
+    rows = [Timing(n, median(s), min(s), max(s)) for n, s in zip(names, seconds, strict=True)]
     return Table(title, unit, "wall", rows, ["The first round reads files that no cache holds."])
 
 
@@ -147,7 +145,12 @@ def memory(settings: Settings) -> Iterator[Result]:
     for variable, size, _ in chosen:
         for name, (imports, body) in ways.items():
             text = MEMORY.format(
-                here=str(HERE), root=str(ROOT), imports=imports, workload=variable, size=size, body=body
+                here=str(HERE),
+                root=str(ROOT),
+                imports=imports,
+                workload=variable,
+                size=size,
+                body=body,
             )
             step, process = json.loads(_printed(text))
             grown[name].append(step)
@@ -162,5 +165,3 @@ def memory(settings: Settings) -> Iterator[Result]:
 def _printed(source: str) -> str:
     command = [sys.executable, "-P", "-c", source]
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-
-

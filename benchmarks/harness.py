@@ -74,7 +74,7 @@ class Contender:
 
 
 def one_core() -> None:
-    """Pin this process to its last core and every pool to one thread; before NumPy is imported, whose BLAS has a pool."""
+    """Pin this process to its last core and every pool to one thread, before NumPy is imported."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
 
@@ -154,9 +154,7 @@ def latencies(
     return Table(title, unit, settings.clock_name, rows, [note] if note else [], goal, bound)
 
 
-def in_turns(
-    count: int, rounds: int, block: Callable[[int], Sequence[float]]
-) -> list[list[float]]:
+def in_turns(count: int, rounds: int, block: Callable[[int], Sequence[float]]) -> list[list[float]]:
     """Return what `block(i)` measured in all rounds, for each i; every other round runs backwards."""
     seconds: list[list[float]] = [[] for _ in range(count)]
     for turn in range(rounds):
@@ -201,6 +199,8 @@ def agree(contenders: Sequence[Contender]) -> str:
                 f"{other} does not compute what {name} does: {numbers} and {first}; no times"
             )
     skipped = [c.name for c in contenders if c.losses is None]
-    what = "Losses over five steps from common weights" if len(first) == STEPS_CHECKED else "Outputs"
+    what = (
+        "Losses over five steps from common weights" if len(first) == STEPS_CHECKED else "Outputs"
+    )
     text = f"{what} agree to {worst:.0e}"
     return text + (f" (not compared: {', '.join(skipped)})." if skipped else ".")

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+
 from cortex import layers as L
 from cortex.network import Network
 
@@ -127,8 +128,4 @@ class Batch:
         digits = datasets.mnist("train")
         rows = next(iter(digits.batches(size)))
         images, labels = (np.asarray(rows[c]) for c in digits.columns)
-        return Batch(
-            images.reshape(size, *shape).astype(np.float32) / 255, labels.astype(np.int64)
-        )
-
-
+        return Batch(images.reshape(size, *shape).astype(np.float32) / 255, labels.astype(np.int64))

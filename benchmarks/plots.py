@@ -64,7 +64,8 @@ def _ratios(tables: Sequence[Table], cores: str) -> Any:
     axes.axvline(1, color=INK, lw=1, zorder=1)
     axes.set_xlim(0, WIDEST)
     axes.set_xlabel(
-        "time of the best peer over that of cortex (bar), of the others (dots), goal (line)", color=QUIET
+        "time of the best peer over that of cortex (bar), of the others (dots), goal (line)",
+        color=QUIET,
     )
     axes.set_title(f"Times ours, {cores}", loc="left", fontweight="bold", color=INK)
     _furnish(axes, "x")

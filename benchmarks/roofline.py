@@ -18,6 +18,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+
 from cortex.compute import ops
 from cortex.compute.passes import decompose, simplify
 from cortex.compute.program import Program, Step

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import roofline
-from cortex import layers
-from cortex.compute import math as m
 from harness import Contender, Settings, compare, has, in_turns, latencies
 from networks import CONVNET, LENET, MLP, RESNET, VGG, Batch, Workload
 from peers import arrays, inference, ours, training
 from results import Result, Table, Timing
+
+from cortex import layers
+from cortex.compute import math as m
 
 PARAMETERS = 10_000_000
 ADAM_BYTES = 28  # a parameter: p, g, m, v are read, p, m, v written

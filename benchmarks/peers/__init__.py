@@ -19,9 +19,7 @@ def training(workload: Workload, size: int, settings: Settings) -> list[Contende
     if has("torch"):
         from peers import pytorch
 
-        made += [
-            pytorch.training(workload, batch, way) for way in pytorch.ways(workload, settings)
-        ]
+        made += [pytorch.training(workload, batch, way) for way in pytorch.ways(workload, settings)]
     if has("jax"):
         from peers import xla
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from cortex import layers as L
 from harness import STEPS_CHECKED, Contender
 from networks import Batch, Workload
+
+from cortex import layers as L
 
 
 def fits(workload: Workload) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import cortex
 import numpy as np
+from harness import STEPS_CHECKED, Contender
+from networks import Batch, Workload
+
+import cortex
 from cortex.losses import SoftmaxCrossEntropy
 from cortex.network import Network
 from cortex.optimise.optimisers import Adam, Sgd
-from harness import STEPS_CHECKED, Contender
-from networks import Batch, Workload
 
 OPTIMISERS = {"adam": Adam(0.001), "sgd": Sgd(0.01, momentum=0.9)}
 

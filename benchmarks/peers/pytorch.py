@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from cortex import layers as L
 from harness import STEPS_CHECKED, Contender, Settings
 from networks import Batch, Workload
 from torch import nn
+
+from cortex import layers as L
 
 
 def ways(workload: Workload, settings: Settings) -> list[str]:

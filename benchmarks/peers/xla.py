@@ -12,12 +12,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from cortex import layers as L
 from harness import STEPS_CHECKED, Contender
 from networks import Batch, Workload
 
+from cortex import layers as L
+
 Arrays = list[Any]
-MOST_CONSTANTS = 1 << 26  # bytes of weights that are compiled in: as arguments they cost a call 150 us
+MOST_CONSTANTS = (
+    1 << 26
+)  # bytes of weights that are compiled in: as arguments they cost a call 150 us
 
 
 def training(workload: Workload, batch: Batch) -> Contender:
