@@ -74,7 +74,13 @@ class Contender:
 
 
 def one_core() -> None:
-    """Pin this process to its last core and every pool to one thread, before NumPy is imported."""
+    """Pin this process to its last core and every pool to one thread, before NumPy is imported.
+
+    Raises:
+        SystemExit: the system cannot pin a process.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        raise SystemExit("one core: this system cannot pin a process; measure on Linux")
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
 

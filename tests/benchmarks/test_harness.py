@@ -96,3 +96,9 @@ def test_one_core_counts_the_seconds_of_this_process(harness: Any) -> None:
     assert settings.clock() - begin < 0.04
     assert (settings.clock_name, settings.cores) == ("CPU of one core", "one core")
     assert harness.quick(settings).rounds < settings.rounds
+
+
+def test_a_system_that_cannot_pin_says_so(harness: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(harness.os, "sched_setaffinity", raising=False)
+    with pytest.raises(SystemExit, match="this system cannot pin a process; measure on Linux"):
+        harness.one_core()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="one core needs Linux")
 def test_a_workload_is_measured_printed_and_kept(tmp_path: Path) -> None:
     page, kept = tmp_path / "page.md", tmp_path / "results.json"
     page.write_text("<!-- adam, one core -->\n<!-- end of adam, one core -->\n")
