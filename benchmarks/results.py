@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+CODE = ("compute", "cortex", "csrc", "datasets")
 PEERS = ("numpy", "numba", "torch", "jax", "scikit-learn")
 
 
@@ -154,7 +155,7 @@ def machine() -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """Return the commit of the project, "+" behind it where files differ, or None outside a repository."""
+    """Return the commit of the project, "+" behind it where its code differs, or None outside a repository."""
 
     def git(*words: str) -> str:
         command = ["git", "-C", str(ROOT), *words]
@@ -162,7 +163,7 @@ def commit() -> str | None:
 
     try:
         return git("rev-parse", "--short=12", "HEAD") + "+" * bool(
-            git("status", "--porcelain", "--untracked-files=no")
+            git("status", "--porcelain", "--", "benchmarks/*.py", *CODE)
         )
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -106,8 +106,11 @@ def peak(threads: int) -> float:
 
 
 @cache
-def bandwidth(size: int, threads: int) -> float:
-    """Return the bytes a second at which an array of `size` bytes is read, `threads` sharing it."""
+def bandwidth(size: int, threads: int, update: bool = False) -> float:
+    """Return the bytes a second at which an array of `size` bytes is read, `threads` sharing it.
+
+    With `update` it is changed in place, and what is read and what is written count.
+    """
     import numba
 
     @numba.njit(nogil=True, fastmath=True)
@@ -117,15 +120,21 @@ def bandwidth(size: int, threads: int) -> float:
             s += x[i]
         return s
 
+    @numba.njit(nogil=True, fastmath=True)
+    def scale(x: Any) -> None:
+        for i in range(len(x)):
+            x[i] *= np.float32(0.999)
+
+    work = scale if update else total
     parts = np.array_split(np.ones(size // 4, np.float32), threads)
-    total(parts[0])
+    work(parts[0])
     times = max(1, (1 << 28) // size)  # long enough for a clock
 
-    def read(k: int) -> None:
+    def run(k: int) -> None:
         for _ in range(times):
-            total(parts[k])
+            work(parts[k])
 
-    return max(size * times / _together(threads, read) for _ in range(5))
+    return max((1 + update) * size * times / _together(threads, run) for _ in range(7))
 
 
 def _together(threads: int, work: Callable[[int], object]) -> float:

@@ -95,7 +95,7 @@ def adam(settings: Settings) -> Iterator[Result]:
         from peers import pytorch
 
         contenders += [pytorch.adam(size, gradient, fused) for fused in (True, False)]
-    rate = roofline.bandwidth(1 << 28, _threads(settings))
+    rate = roofline.bandwidth(1 << 28, _threads(settings), update=True)
     yield compare(
         "Adam, 10 million parameters",
         contenders,

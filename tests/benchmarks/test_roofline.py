@@ -65,6 +65,7 @@ def test_the_machine_is_measured() -> None:
     fast, reads = roofline.peak(1), roofline.bandwidth(1 << 18, 1)
     assert 1e9 < fast < 1e12
     assert 1e8 < reads < 1e12
+    assert 1e8 < roofline.bandwidth(1 << 18, 1, update=True) < 1e12
     network = Network([("x", layers.Input(512)), layers.Linear(512)])
     many, one = (trace_inference(network, n).program for n in (1024, 1))
     assert roofline.bound(many, 1) == pytest.approx(2 * 1024 * 512 * 512 / fast)
