@@ -14,24 +14,25 @@ COLOURS = (OURS, "#d9622b", "#b8860b", "#4c9a6a", "#8a5fa8", "#5b6770")
 WIDEST = 6.0  # times ours; dots further out are left away
 
 
-def draw(sections: dict[str, list[Result]], folder: Path) -> list[Path]:
-    """Draw all figures of the results by section ("mlp, one core") into a folder; return their paths."""
+def draw(sections: dict[str, list[Result]], folder: Path) -> dict[str, Path]:
+    """Draw figures of the results by section ("mlp, one core") into a folder; return their paths by section."""
     import matplotlib
 
     matplotlib.rcParams.update({"svg.hashsalt": "cortex", "font.size": 9})
     folder.mkdir(parents=True, exist_ok=True)
-    made = []
+    made: dict[str, Path] = {}
     for cores in ("one core", "all cores"):
         found = [r for name, rs in sections.items() if name.endswith(cores) for r in rs]
         tables = [t for t in found if isinstance(t, Table) and t.goal is not None and t.best]
         stem = cores.replace(" ", "-")
         if tables:
-            made.append(_save(_ratios(tables, cores), folder / f"ratios-{stem}.svg"))
+            path = folder / f"ratios-{stem}.svg"
+            made[f"summary, {cores}"] = _save(_ratios(tables, cores), path)
     for name, results in sections.items():
         grids = [r for r in results if isinstance(r, Grid) and r.x is not None]
         if grids:
             stem = name.replace(", ", "-").replace(" ", "-")
-            made.append(_save(_growth(grids), folder / f"{stem}.svg"))
+            made[name] = _save(_growth(grids), folder / f"{stem}.svg")
     return made
 
 

@@ -4,7 +4,8 @@
     python benchmarks/run.py --all --quick             # the same in short, to see that it works; into build/
     python benchmarks/run.py --one-core lenet latency  # chosen ones, CPU seconds of one pinned core, printed
     python benchmarks/run.py lenet                     # all cores, wall clock: a quiet machine
-    python benchmarks/run.py --compiled --json results.json --page docs/performance.md lenet
+    python benchmarks/run.py --compiled --json benchmarks/results/mine.json lenet
+    python benchmarks/run.py --publish benchmarks/results/mine.json --page docs/performance.md
 
 | workload | what |
 |---|---|
@@ -61,7 +62,7 @@ def workload(name: str) -> Callable[[Settings], Iterator[Result]]:
 
 
 def measure(names: Sequence[str], options: argparse.Namespace) -> None:
-    """Measure in this process, print, and write where asked."""
+    """Measure in this process, print, and keep where asked."""
     settings = Settings(wall=not options.one_core, compiled=options.compiled, rounds=options.rounds)
     settings = quick(settings) if options.quick else settings
     about = machine()
@@ -74,18 +75,15 @@ def measure(names: Sequence[str], options: argparse.Namespace) -> None:
         section = f"{name}, {settings.cores}"
         if options.json:
             store(options.json, section, made, {**about, "load at end": os.getloadavg()[0]})
-        if options.page:
-            fill(options.page, section, "\n\n".join(map(str, made)))
 
 
 def everything(options: argparse.Namespace) -> int:
-    """Measure all workloads, each in a process of its own, then draw; return how many failed."""
+    """Measure all workloads, each in a process of its own, then publish; return how many failed."""
     folder = ROOT / "build" / "benchmarks" if options.quick else ROOT / "benchmarks" / "results"
     path = options.json or folder / f"{time.strftime('%Y-%m-%d')}.json"
     page = options.page or (None if options.quick else PAGE)
     flags = ["--compiled"] * (options.compiled or not options.quick) + ["--quick"] * options.quick
     flags += ["--json", str(path), "--rounds", str(options.rounds)]
-    flags += ["--page", str(page)] if page else []
     failed = []
     for cores, names in ((["--one-core"], ONE_CORE), ([], ALL_CORES)):
         for name in names:
@@ -94,27 +92,33 @@ def everything(options: argparse.Namespace) -> int:
             command = [sys.executable, __file__, *cores, *flags, name]
             if subprocess.run(command).returncode:
                 failed.append(" ".join([*cores, name]))
-    finish(path, page, ROOT / "docs" / "performance" if page == PAGE else path.parent)
+    publish(path, page)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return len(failed)
 
 
-def finish(path: Path, page: Path | None, figures: Path) -> None:
-    """Write the summaries of stored results, and draw their figures where matplotlib is installed."""
+def publish(path: Path, page: Path | None) -> None:
+    """Print the summaries of stored results, draw figures, and fill a page; figures lie beside it, else beside them."""
     sections = load(path)
-    for cores in ("one core", "all cores"):
-        found = [r for name, rs in sections.items() if name.endswith(cores) for r in rs]
-        text = summary([t for t in found if isinstance(t, Table)])
-        print(f"\n{cores}\n\n{text}")
-        if page:
-            fill(page, f"summary, {cores}", text)
+    folder = path.parent if page is None else page.with_suffix("")
     try:
         from plots import draw
 
-        print("\n".join(map(str, draw(sections, figures))))
+        figures = draw(sections, folder)
     except ImportError as error:
         print(f"no figures: {error}")
+        figures = {}
+    texts = {name: "\n\n".join(map(str, results)) for name, results in sections.items()}
+    for cores in ("one core", "all cores"):
+        found = [r for name, rs in sections.items() if name.endswith(cores) for r in rs]
+        texts[f"summary, {cores}"] = summary([t for t in found if isinstance(t, Table)])
+        print(f"\n{cores}\n\n{texts[f'summary, {cores}']}")
+    if page:
+        for name, text in texts.items():
+            figure = figures.get(name)
+            image = f"![{name}]({folder.name}/{figure.name})\n\n" if figure else ""
+            fill(page, name, image + text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -127,8 +131,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="short; the numbers mean nothing")
     parser.add_argument("--rounds", type=int, default=Settings.rounds)
     parser.add_argument("--json", type=Path, help="where to keep the results")
-    parser.add_argument("--page", type=Path, help="the page whose tables to replace")
+    parser.add_argument("--page", type=Path, help="what --all and --publish fill")
+    parser.add_argument("--publish", type=Path, help="stored results: figures, summary, page")
     options: Any = parser.parse_args(arguments)
+    if options.publish:
+        publish(options.publish, options.page)
+        return 0
     if options.all:
         return everything(options)
     if not options.workloads:

@@ -85,8 +85,12 @@ def test_figures_are_drawn(table: Any, tmp_path: Path) -> None:
 
     grid = Grid("g", "ms", [1, 2, 4], {"a": [1.0, 2.0, 3.0], "b": [1.0, None, 3.0]}, x="batch")
     sections = {"lenet, one core": [table], "batch, all cores": [grid], "memory, all cores": []}
-    paths = draw(sections, tmp_path)
-    assert [p.name for p in paths] == ["ratios-one-core.svg", "batch-all-cores.svg"]
+    found = draw(sections, tmp_path)
+    names = {"summary, one core": "ratios-one-core.svg", "batch, all cores": "batch-all-cores.svg"}
+    assert {section: path.name for section, path in found.items()} == names
+    paths = list(found.values())
     assert all(p.read_text().startswith("<?xml") for p in paths)
     before = [p.read_bytes() for p in paths]
-    assert [p.read_bytes() for p in draw(sections, tmp_path)] == before, "same results, same bytes"
+    assert [p.read_bytes() for p in draw(sections, tmp_path).values()] == before, (
+        "same results, same bytes"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -20,10 +21,9 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="one core needs Linux")
-def test_a_workload_is_measured_printed_and_kept(tmp_path: Path) -> None:
-    page, kept = tmp_path / "page.md", tmp_path / "results.json"
-    page.write_text("<!-- adam, one core -->\n<!-- end of adam, one core -->\n")
-    done = run("--quick", "--one-core", "--json", kept, "--page", page, "adam")
+def test_a_workload_is_measured_kept_and_published(tmp_path: Path) -> None:
+    kept, page = tmp_path / "results.json", tmp_path / "speed.md"
+    done = run("--quick", "--one-core", "--json", kept, "adam")
     assert done.returncode == 0, done.stderr
     section = json.loads(kept.read_text())["sections"]["adam, one core"]
     assert section["machine"]["cores"] == 1
@@ -31,11 +31,16 @@ def test_a_workload_is_measured_printed_and_kept(tmp_path: Path) -> None:
     assert [r["name"] for r in table["rows"]][:2] == ["cortex", "Numba, a loop by hand"]
     assert all(0 < r["least"] <= r["median"] <= r["most"] for r in table["rows"])
     assert table["notes"][0].startswith("Outputs agree to")
+    names = ("summary, one core", "summary, all cores", "adam, one core")
+    page.write_text("\n".join(f"<!-- {n} -->\n<!-- end of {n} -->" for n in names))
+    assert run("--publish", kept, "--page", page).returncode == 0
     text = page.read_text()
-    written = text.removeprefix("<!-- adam, one core -->").removesuffix(
-        "<!-- end of adam, one core -->\n"
-    )
-    assert "### Adam, 10 million parameters" in written and written.strip() in done.stdout
+    written = text.partition("<!-- adam, one core -->")[2].partition("<!-- end")[0].strip()
+    assert written.startswith("### Adam, 10 million parameters") and written in done.stdout
+    assert "| Adam, 10 million parameters | " in text
+    if importlib.util.find_spec("matplotlib"):
+        assert "![summary, one core](speed/ratios-one-core.svg)" in text
+        assert (tmp_path / "speed" / "ratios-one-core.svg").exists()
 
 
 def test_nothing_asked_is_an_error() -> None:
