@@ -176,6 +176,24 @@ def _version(package: str) -> str | None:
         return None
 
 
+def surroundings(path: Path, cores: str) -> str:
+    """Return what stored results depended on as a Markdown table, several values where sections differ."""
+    found: dict[str, list[str]] = {}
+    for name, section in json.loads(path.read_text("utf-8"))["sections"].items():
+        if name.endswith(cores):
+            flat = {**section["machine"], **section["machine"]["versions"]}
+            for key, value in flat.items():
+                if value is not None and key != "versions":
+                    found.setdefault(key, []).append(str(value))
+    rows = []
+    for key, values in found.items():
+        numbers = all(v.replace(".", "", 1).isdigit() for v in values)
+        different = sorted(set(values), key=float if numbers else str)
+        spread = [different[0], different[-1]] if numbers and len(different) > 2 else different
+        rows.append([key, (" .. " if numbers else ", ").join(spread)])
+    return markdown([cores, ""], rows)
+
+
 def fill(page: Path, name: str, text: str) -> None:
     """Put `text` between the markers of that name on a page.
 

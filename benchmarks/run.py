@@ -39,7 +39,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import ROOT, Settings, one_core, quick
-from results import Result, Table, fill, load, machine, store, summary
+from results import Result, Table, fill, load, machine, store, summary, surroundings
 
 sys.path.append(str(ROOT))
 
@@ -65,7 +65,7 @@ def measure(names: Sequence[str], options: argparse.Namespace) -> None:
     """Measure in this process, print, and keep where asked."""
     settings = Settings(wall=not options.one_core, compiled=options.compiled, rounds=options.rounds)
     settings = quick(settings) if options.quick else settings
-    about = machine()
+    about = {**machine(), **capability(settings)}
     print(", ".join(f"{k}: {v}" for k, v in about.items()), flush=True)
     for name in names:
         made = []
@@ -75,6 +75,21 @@ def measure(names: Sequence[str], options: argparse.Namespace) -> None:
         section = f"{name}, {settings.cores}"
         if options.json:
             store(options.json, section, made, {**about, "load at end": os.getloadavg()[0]})
+
+
+def capability(settings: Settings) -> dict[str, float]:
+    """Return the measured peak of multiply-adds and bandwidth of memory, with as many threads as cortex uses."""
+    import roofline
+
+    from cortex.compute import get_num_threads
+
+    threads = get_num_threads() if settings.wall else 1
+    rates = {
+        "peak, GFLOP/s": roofline.peak(threads),
+        "reading memory, GB/s": roofline.bandwidth(1 << 28, threads),
+        "changing memory in place, GB/s": roofline.bandwidth(1 << 28, threads, update=True),
+    }
+    return {name: round(rate / 1e9, 1) for name, rate in rates.items()}
 
 
 def everything(options: argparse.Namespace) -> int:
@@ -92,7 +107,8 @@ def everything(options: argparse.Namespace) -> int:
             command = [sys.executable, __file__, *cores, *flags, name]
             if subprocess.run(command).returncode:
                 failed.append(" ".join([*cores, name]))
-    publish(path, page)
+    if path.exists():
+        publish(path, page)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return len(failed)
@@ -113,6 +129,7 @@ def publish(path: Path, page: Path | None) -> None:
     for cores in ("one core", "all cores"):
         found = [r for name, rs in sections.items() if name.endswith(cores) for r in rs]
         texts[f"summary, {cores}"] = summary([t for t in found if isinstance(t, Table)])
+        texts[f"machine, {cores}"] = surroundings(path, cores)
         print(f"\n{cores}\n\n{texts[f'summary, {cores}']}")
     if page:
         for name, text in texts.items():

@@ -31,13 +31,15 @@ def test_a_workload_is_measured_kept_and_published(tmp_path: Path) -> None:
     assert [r["name"] for r in table["rows"]][:2] == ["cortex", "Numba, a loop by hand"]
     assert all(0 < r["least"] <= r["median"] <= r["most"] for r in table["rows"])
     assert table["notes"][0].startswith("Outputs agree to")
-    names = ("summary, one core", "summary, all cores", "adam, one core")
+    summaries = [f"{n}, {c}" for n in ("summary", "machine") for c in ("one core", "all cores")]
+    names = (*summaries, "adam, one core")
     page.write_text("\n".join(f"<!-- {n} -->\n<!-- end of {n} -->" for n in names))
     assert run("--publish", kept, "--page", page).returncode == 0
     text = page.read_text()
     written = text.partition("<!-- adam, one core -->")[2].partition("<!-- end")[0].strip()
     assert written.startswith("### Adam, 10 million parameters") and written in done.stdout
     assert "| Adam, 10 million parameters | " in text
+    assert "| cores | 1 |" in text and "| peak, GFLOP/s | " in text
     if importlib.util.find_spec("matplotlib"):
         assert "![summary, one core](speed/ratios-one-core.svg)" in text
         assert (tmp_path / "speed" / "ratios-one-core.svg").exists()
@@ -54,7 +56,7 @@ def test_the_page_has_room_for_every_workload() -> None:
 
     text = script.PAGE.read_text("utf-8")
     for cores, names in (("one core", script.ONE_CORE), ("all cores", script.ALL_CORES)):
-        for name in ("summary", *names):
+        for name in ("machine", "summary", *names):
             for marker in (f"<!-- {name}, {cores} -->", f"<!-- end of {name}, {cores} -->"):
                 assert text.count(marker) == 1, marker
 
