@@ -102,7 +102,7 @@ def vgg16() -> tuple[Any, ...]:
 DIGIT, PHOTO = (1, 28, 28), (3, 32, 32)
 MLP = Workload("MLP 784-512-256-10", DIGIT, mlp(512, 256, 10))
 LENET = Workload("LeNet", DIGIT, lenet())
-CONVNET = Workload("three 3x3 convolutions with batch normalisation", PHOTO, convnet(), "sgd")
+CONVNET = Workload("3x3 convolutions 32-64-128", PHOTO, convnet(), "sgd")
 RESNET = Workload("ResNet-18, 32x32", PHOTO, resnet18(), "sgd")
 VGG = Workload("VGG16, 224x224", (3, 224, 224), vgg16())
 

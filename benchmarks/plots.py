@@ -63,18 +63,23 @@ def _ratios(tables: Sequence[Table], cores: str) -> Any:
         axes.plot([t.goal] * 2, [place - 0.38, place + 0.38], color="#d9622b", lw=2, zorder=4)
     axes.set_yticks(range(len(tables)), [t.title for t in reversed(tables)], color=INK)
     axes.axvline(1, color=INK, lw=1, zorder=1)
-    axes.set_xlim(0, WIDEST)
-    axes.set_xlabel(
-        "time of the best peer over that of cortex (bar), of the others (dots), goal (line)",
-        color=QUIET,
+    furthest = max(t.best.median / t.rows[0].median for t in tables if t.best is not None)
+    axes.set_xlim(0, max(WIDEST, 1.05 * furthest))
+    axes.set_xlabel("bar: best peer; dots: other peers; line: goal", color=QUIET)
+    axes.set_title(
+        f"Peers over cortex, {cores}",
+        loc="left",
+        fontweight="bold",
+        color=INK,
     )
-    axes.set_title(f"Times ours, {cores}", loc="left", fontweight="bold", color=INK)
     _furnish(axes, "x")
     return figure
 
 
 def _growth(grids: Sequence[Grid]) -> Any:
     """One panel of lines for each grid, both axes logarithmic."""
+    from matplotlib.ticker import FuncFormatter, LogLocator
+
     figure = _figure(4.2 * len(grids), 3.4)
     panels = figure.subplots(1, len(grids), squeeze=False)[0]
     for axes, grid in zip(panels, grids, strict=True):
@@ -85,6 +90,8 @@ def _growth(grids: Sequence[Grid]) -> Any:
         axes.set_yscale("log")
         axes.set_xticks(list(grid.columns), [str(c) for c in grid.columns])
         axes.minorticks_off()
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         axes.set_xlabel(grid.x, color=QUIET)
         axes.set_ylabel(grid.unit, color=QUIET)
         axes.set_title(grid.title, loc="left", fontsize=9, fontweight="bold", color=INK)
