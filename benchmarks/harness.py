@@ -1,4 +1,4 @@
-"""Measuring side by side: interleaved blocks, medians, equal mathematics before any time.
+"""Measuring side by side: equal mathematics first, then interleaved blocks and medians.
 
 Everything that is compared runs in one process and takes turns, A B C C B A, so that what a shared machine does to one
 it does to all. With one core the process is pinned and its CPU seconds count, which other processes hardly touch; with
@@ -7,207 +7,206 @@ all cores it is the wall clock, and only a quiet machine gives numbers worth pri
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import statistics
-import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from results import Table, Timing
 
 ROOT = Path(__file__).resolve().parent.parent
 THREAD_VARIABLES = (
     "CORTEX_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
     "NUMBA_NUM_THREADS",
 )  # fmt: skip
-BLOCK_SECONDS = 0.25
-ROUNDS = 7
 STEPS_CHECKED = 5
 TOLERANCE = 2e-3  # of a loss in float32 after five steps; another algorithm is off by far more
+REST = 0.005  # seconds between blocks, in which threads that spin after their work come to rest
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to measure: wall clock or CPU seconds, how many rounds of how long blocks, which peers."""
+
+    wall: bool = True
+    rounds: int = 7
+    block: float = 0.25  # seconds
+    compiled: bool = False  # torch.compile too, which takes seconds to minutes to start
+    quick: bool = False  # one short round of small workloads: to see that everything works
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The clock that counts, in seconds."""
+        return time.perf_counter if self.wall else time.process_time
+
+    @property
+    def clock_name(self) -> str:
+        """What the tables call it."""
+        return "wall" if self.wall else "CPU of one core"
+
+    @property
+    def cores(self) -> str:
+        """What the sections of a page call it."""
+        return "all cores" if self.wall else "one core"
+
+
+def quick(settings: Settings) -> Settings:
+    """Return settings that take seconds; the numbers are worth nothing."""
+    return replace(settings, quick=True, rounds=2, block=0.01)
 
 
 @dataclass(frozen=True)
 class Contender:
     """One way to do the work: `run(k)` does it k times and returns when it is done.
 
-    `losses`, where there is mathematics to compare, returns the losses of the first steps from the common weights.
+    `losses`, where there is mathematics to compare, returns the losses of the first steps from the common weights, or
+    any other numbers that all must agree on. `program` is what cortex compiled, where it was cortex.
     """
 
     name: str
-    run: Callable[[int], None]
+    run: Callable[[int], object]
     losses: Callable[[], Sequence[float]] | None = None
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds of one piece of work, over the blocks that were measured."""
-
-    name: str
-    median: float
-    least: float
-    most: float
-
-
-@dataclass
-class Table:
-    """The results of one workload; the first contender is what the others are compared with."""
-
-    title: str
-    unit: str  # what one piece of work is
-    clock: str
-    rows: list[Timing] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        scale, unit = (1e3, "ms") if self.rows[0].median < 1 else (1, "s")
-        scale, unit = (1e6, "us") if self.rows[0].median < 1e-3 else (scale, unit)
-        first = self.rows[0].median
-        lines = [
-            f"### {self.title}",
-            "",
-            f"| | {unit} per {self.unit}, {self.clock} | least .. most | times ours |",
-        ]
-        lines.append("|---|---|---|---|")
-        for r in self.rows:
-            cells = [_digits(scale * t) for t in (r.median, r.least, r.most)]
-            lines.append(
-                f"| {r.name} | {cells[0]} | {cells[1]} .. {cells[2]} | {r.median / first:.2f} |"
-            )
-        return "\n".join([*lines, *(f"\n{n}" for n in self.notes)])
-
-    def to_data(self) -> dict[str, Any]:
-        """Return everything as plain data, seconds throughout."""
-        return {**vars(self), "rows": [vars(r) for r in self.rows]}
-
-
-def _digits(number: float) -> str:
-    """Return three significant digits, never as a power of ten."""
-    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+    program: Any = None
 
 
 def one_core() -> None:
-    """Pin this process to its last core and every pool to one thread; before NumPy and its kind are imported."""
+    """Pin this process to its last core and every pool to one thread, before NumPy is imported.
+
+    Raises:
+        SystemExit: the system cannot pin a process.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        raise SystemExit("one core: this system cannot pin a process; measure on Linux")
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+
+
+def has(package: str) -> bool:
+    """Whether a peer is installed."""
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def compare(
     title: str,
     contenders: Sequence[Contender],
+    settings: Settings,
     *,
     unit: str = "step",
-    wall: bool = False,
-    rounds: int = ROUNDS,
+    goal: float | None = None,
+    bound: float | None = None,
 ) -> Table:
-    """Check that all do the same, then measure them in turns.
+    """Check that all do the same, then measure them in turns; `goal` and `bound` as in `Table`.
 
     Raises:
-        SystemExit: the losses of two contenders differ.
+        SystemExit: two contenders do not compute the same.
     """
-    clock = time.perf_counter if wall else time.process_time
-    table = Table(title, unit, "wall" if wall else "CPU of one core")
     note = agree(contenders)
-    if note:
-        table.notes.append(note)
-    counts = [_calibrated(c, clock) for c in contenders]
-    seconds: list[list[float]] = [[] for _ in contenders]
-    for turn in range(rounds):
-        order = range(len(contenders)) if turn % 2 == 0 else reversed(range(len(contenders)))
-        for i in order:
-            time.sleep(0.005)  # threads that spin after their work come to rest
-            begin = clock()
-            contenders[i].run(counts[i])
-            seconds[i].append((clock() - begin) / counts[i])
-    table.rows = [
+    counts = [_calibrated(c, settings) for c in contenders]
+
+    def block(i: int) -> list[float]:
+        begin = settings.clock()
+        contenders[i].run(counts[i])
+        return [(settings.clock() - begin) / counts[i]]
+
+    seconds = in_turns(len(contenders), settings.rounds, block)
+    rows = [
         Timing(c.name, statistics.median(s), min(s), max(s))
         for c, s in zip(contenders, seconds, strict=True)
     ]
-    return table
+    return Table(title, unit, settings.clock_name, rows, [note] if note else [], goal, bound)
 
 
-def _calibrated(contender: Contender, clock: Callable[[], float]) -> int:
+def latencies(
+    title: str,
+    contenders: Sequence[Contender],
+    settings: Settings,
+    *,
+    unit: str = "example",
+    goal: float | None = None,
+    bound: float | None = None,
+) -> Table:
+    """As `compare` for calls of microseconds: each is timed by itself; median and 99th percentile of all.
+
+    Raises:
+        SystemExit: two contenders do not compute the same.
+    """
+    import numpy as np
+
+    note = agree(contenders)
+    counts = [_calibrated(c, settings) for c in contenders]
+    clock = time.perf_counter_ns if settings.wall else time.process_time_ns
+
+    def block(i: int) -> list[float]:
+        run, found = contenders[i].run, []
+        for _ in range(counts[i]):
+            begin = clock()
+            run(1)
+            found.append((clock() - begin) * 1e-9)
+        return found
+
+    seconds = in_turns(len(contenders), settings.rounds, block)
+    rows = []
+    for c, s in zip(contenders, seconds, strict=True):
+        least, median, tail = np.quantile(s, (0, 0.5, 0.99))
+        rows.append(Timing(c.name, float(median), float(least), max(s), float(tail)))
+    return Table(title, unit, settings.clock_name, rows, [note] if note else [], goal, bound)
+
+
+def in_turns(count: int, rounds: int, block: Callable[[int], Sequence[float]]) -> list[list[float]]:
+    """Return what `block(i)` measured in all rounds, for each i; every other round runs backwards."""
+    seconds: list[list[float]] = [[] for _ in range(count)]
+    for turn in range(rounds):
+        for i in range(count) if turn % 2 == 0 else reversed(range(count)):
+            time.sleep(REST)
+            seconds[i] += block(i)
+    return seconds
+
+
+def _calibrated(contender: Contender, settings: Settings) -> int:
     """Return how many pieces of work fill a block, after a warm-up."""
     contender.run(1)
     count = 1
     while True:
-        begin = clock()
+        begin = settings.clock()
         contender.run(count)
-        spent = clock() - begin
-        if spent > BLOCK_SECONDS / 4:
-            return max(1, round(count * BLOCK_SECONDS / spent))
+        spent = settings.clock() - begin
+        if spent > settings.block / 4:
+            return max(1, round(count * settings.block / spent))
         count *= 4
 
 
 def agree(contenders: Sequence[Contender]) -> str:
-    """Return a line about the losses that were compared, or nothing where there were none."""
-    found = {c.name: [float(x) for x in c.losses()] for c in contenders if c.losses is not None}
+    """Return a line about the numbers that were compared, or nothing where there were none.
+
+    Raises:
+        SystemExit: they differ by more than rounding does.
+    """
+    import numpy as np
+
+    found = {c.name: np.asarray(c.losses(), float) for c in contenders if c.losses is not None}
     if len(found) < 2:
         return ""
     (name, first), *others = found.items()
-    worst = 0.0
-    for other, losses in others:
-        off = max(abs(a - b) / max(1e-3, abs(a)) for a, b in zip(first, losses, strict=True))
+    worst, scale = 0.0, max(1e-3, float(np.abs(first).max()))
+    for other, numbers in others:
+        same = first.shape == numbers.shape
+        off = float(np.abs(first - numbers).max()) / scale if same else np.inf
         worst = max(worst, off)
         if not off < TOLERANCE:
             raise SystemExit(
-                f"{other} does not compute what {name} does: losses {losses} and {first}; no times"
+                f"{other} does not compute what {name} does: {numbers} and {first}; no times"
             )
     skipped = [c.name for c in contenders if c.losses is None]
-    text = f"Losses over {len(first)} steps from common weights agree to {worst:.0e}"
+    what = (
+        "Losses over five steps from common weights" if len(first) == STEPS_CHECKED else "Outputs"
+    )
+    text = f"{what} agree to {worst:.0e}"
     return text + (f" (not compared: {', '.join(skipped)})." if skipped else ".")
-
-
-def machine() -> dict[str, Any]:
-    """Return what the numbers depend on: processor, cores, versions."""
-    sys.path.append(str(ROOT))
-    from cortex import info
-
-    found = info.collect()
-    names = ("numpy", "numba", "torch", "jax", "scikit-learn")
-    return {
-        "date": time.strftime("%Y-%m-%d"),
-        "processor": found["machine"]["processor"],
-        "cores": found["machine"]["cores_usable"],
-        "engine": found["engine"]["name"],
-        "threads": found["threads"]["count"],
-        "python": platform.python_version(),
-        "versions": {n: _version(n) for n in names},
-        "load": os.getloadavg()[0],
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def has(package: str) -> bool:
-    """Whether a peer is installed."""
-    return _version(package) is not None
-
-
-def fill(page: Path, name: str, text: str) -> None:
-    """Put `text` between the markers of that name on a page.
-
-    Raises:
-        SystemExit: the page has no such markers.
-    """
-    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    before, found, rest = page.read_text("utf-8").partition(begin)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise SystemExit(f"{page}: expected the markers {begin} and {end}")
-    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", "utf-8")
-
-
-def report(tables: Iterable[Table], path: Path | None, about: Mapping[str, Any]) -> None:
-    """Write all results to a file as JSON."""
-    if path is not None:
-        data = {"machine": dict(about), "tables": [t.to_data() for t in tables]}
-        path.write_text(json.dumps(data, indent=1) + "\n", "utf-8")

@@ -1,0 +1,109 @@
+"""cortex."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from harness import STEPS_CHECKED, Contender
+from networks import Batch, Workload
+
+import cortex
+from cortex.losses import SoftmaxCrossEntropy
+from cortex.network import Network
+from cortex.optimise.optimisers import Adam, Sgd
+
+OPTIMISERS = {"adam": Adam(0.001), "sgd": Sgd(0.01, momentum=0.9)}
+
+
+def training_step(workload: Workload, size: int, network: Network | None = None) -> Any:
+    """Return the executable of a training step."""
+    network = workload.network if network is None else network
+    optimiser = OPTIMISERS[workload.optimiser]
+    return cortex.training_step(
+        network, optimiser=optimiser, batch_size=size, loss=SoftmaxCrossEntropy()
+    )
+
+
+def training(
+    workload: Workload, batch: Batch, activation: Any = None, name: str = "cortex"
+) -> Contender:
+    """Return the training step; `activation` stands in place of relu."""
+    network = None if activation is None else workload.with_activation(activation)
+    step = training_step(workload, len(batch.labels), network)
+    labels = batch.labels.astype(np.int32)
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            step.write("image", batch.images)
+            step.write("label", labels)
+            step.run()
+
+    def once() -> float:
+        run(1)
+        return float(step.read("loss"))
+
+    losses = lambda: [once() for _ in range(STEPS_CHECKED)]  # noqa: E731
+    return Contender(name, run, losses, step.program)
+
+
+def inference(workload: Workload, images: np.ndarray) -> Contender:
+    """Return the inference of a batch."""
+    once = cortex.inference(workload.network, batch_size=len(images))
+
+    def run(count: int) -> Any:
+        for _ in range(count):
+            once.write("image", images)
+            once.run()
+            y = once.read("output")
+        return y
+
+    return Contender("cortex", run, lambda: run(1), once.program)
+
+
+def adam(size: int) -> tuple[Any, Contender]:
+    """Return the executable of Adam's update of `size` parameters alone, and its contender."""
+    from cortex.compute import Program, get_backend
+    from cortex.compute.ops import Map
+    from cortex.optimise.trace import trace
+
+    t = trace(Adam())
+    p = Program()
+    flat = [p.persistent(n, (size,)) for n in ("parameters", "gradient", *t.vectors)]
+    scalars = [p.persistent(n, (), "float64") for n in t.scalars]
+    dtypes = ("float64",) * len(t.scalars) + ("float32",) * len(t.coefficients)
+    small = p.apply(Map((*t.scalar_updates, *t.coefficients), dtypes), *scalars)
+    updates = Map(tuple(t.vector_updates), ("float32",) * len(t.vector_updates))
+    new = p.apply(updates, *flat, *small[len(scalars) :])
+    for name, value in zip(("parameters", *t.vectors, *t.scalars), (*new, *small), strict=False):
+        p.update(name, value)
+    update = get_backend("cpu").compile(p)
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            update.run()
+
+    def first() -> np.ndarray:
+        run(1)
+        return update.read("parameters")[:1000]
+
+    return update, Contender("cortex", run, first)
+
+
+def product(m: int, k: int, n: int) -> Contender:
+    """Return one matrix product [m, k] x [k, n]."""
+    from cortex.compute import Program, get_backend
+    from cortex.compute.ops import MatMul
+
+    p, rng = Program(), np.random.default_rng(0)
+    a, b = p.persistent("a", (m, k)), p.persistent("b", (k, n))
+    p.outputs["c"] = p.apply(MatMul(), a, b)
+    made = get_backend("cpu").compile(p)
+    made.write("a", rng.random((m, k), np.float32))
+    made.write("b", rng.random((k, n), np.float32))
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            made.run()
+
+    return Contender("cortex", run, None, p)

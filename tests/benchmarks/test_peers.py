@@ -1,0 +1,127 @@
+"""The networks, and that every peer that is installed computes what cortex computes."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cortex import layers as L
+
+
+def harness() -> Any:
+    import harness
+
+    return harness
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("MLP", 535_818),
+        ("LENET", 431_080),
+        ("CONVNET", 94_762),
+        ("RESNET", 11_173_962),
+        ("VGG", 138_357_544),
+    ],
+)
+def test_the_networks_are_those_of_the_literature(name: str, parameters: int) -> None:
+    import networks
+
+    assert getattr(networks, name).network.parameter_count == parameters
+
+
+def test_weights_and_which_are_trained() -> None:
+    import networks
+
+    weights, trained = networks.CONVNET.weights(), networks.CONVNET.trainable()
+    assert len(weights) == len(trained)
+    assert sum(w.size for w, t in zip(weights, trained, strict=True) if t) == 94_762
+    swish = networks.LENET.with_activation(L.Swish())
+    assert not any(isinstance(n.layer, L.Relu) for n in swish.nodes)
+    for a, b in zip(swish.parameters.values(), networks.LENET.weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def small() -> Any:
+    """Return a network of every kind of layer that the peers translate."""
+    from networks import Workload
+
+    body = (
+        L.Convolution(6, 3, stride=2, padding=1, bias=False),
+        L.BatchNormalisation(epsilon=1e-5),
+    )
+    shortcut = L.Sequence((L.Convolution(6, 1, stride=2, bias=False),))
+    nodes = (
+        L.Convolution(4, 3), L.MaxPooling(2), L.Relu(), L.Residual((*body, L.Relu()), shortcut),
+        L.Residual((L.Convolution(6, 3, padding=1, bias=False),)), L.GlobalAveragePooling(),
+        L.Linear(5), L.Relu(), L.Linear(10),
+    )  # fmt: skip
+    return Workload("small", (3, 18, 18), nodes, "sgd")
+
+
+def test_numpy_computes_the_same() -> None:
+    import networks
+    from peers import arrays, ours
+
+    assert arrays.fits(networks.MLP) and not arrays.fits(networks.LENET)
+    batch = networks.Batch.of(8)
+    assert batch.images.shape == (8, 1, 28, 28) and batch.images.max() <= 1
+    pair = [ours.training(networks.MLP, batch), arrays.training(networks.MLP, batch)]
+    assert harness().agree(pair).startswith("Losses over five steps")
+    once = [
+        ours.inference(networks.MLP, batch.images),
+        arrays.inference(networks.MLP, batch.images),
+    ]
+    assert harness().agree(once).startswith("Outputs agree")
+
+
+def test_scikit_learn_computes_the_same() -> None:
+    pytest.importorskip("sklearn")
+    import networks
+    from peers import arrays, ours
+
+    batch = networks.Batch.of(8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sklearn = arrays.sklearn_training(networks.MLP, batch)
+        assert harness().agree([ours.training(networks.MLP, batch), sklearn])
+
+
+def test_a_loop_of_numba_is_adam() -> None:
+    from peers import arrays, ours
+
+    gradient = np.random.default_rng(0).normal(size=2000).astype(np.float32)
+    update, made = ours.adam(2000)
+    update.write("gradient", gradient)
+    assert harness().agree([made, arrays.numba_adam(gradient)]).startswith("Outputs agree")
+
+
+@pytest.mark.parametrize("name", ["small", "MLP", "LENET"])
+def test_pytorch_computes_the_same(name: str) -> None:
+    pytest.importorskip("torch")
+    import networks
+    from peers import ours, pytorch
+
+    workload = small() if name == "small" else getattr(networks, name)
+    batch = networks.Batch.of(8, workload.shape)
+    ways = pytorch.ways(workload, harness().Settings())
+    made = [pytorch.training(workload, batch, way) for way in ways]
+    assert harness().agree([ours.training(workload, batch), *made])
+    once = [pytorch.inference(workload, batch.images, way) for way in ways]
+    assert harness().agree([ours.inference(workload, batch.images), *once])
+
+
+@pytest.mark.parametrize("name", ["small", "MLP", "LENET"])
+def test_jax_computes_the_same(name: str) -> None:
+    pytest.importorskip("jax")
+    import networks
+    from peers import ours, xla
+
+    workload = small() if name == "small" else getattr(networks, name)
+    batch = networks.Batch.of(8, workload.shape)
+    assert harness().agree([ours.training(workload, batch), xla.training(workload, batch)])
+    once = [ours.inference(workload, batch.images), xla.inference(workload, batch.images)]
+    assert harness().agree(once)
