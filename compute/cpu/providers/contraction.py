@@ -85,6 +85,11 @@ def _terms(e: Expression) -> list[int]:
     return [e.args[0]] if e.op == "symbol" else [-1]
 
 
+def _finish(op: Op, expression: Expression, out: Spec, extra: Sequence[Spec]) -> Finish | None:
+    product = isinstance(op, MatMul)
+    return finish(expression, out, extra, -1 if product else 1, product)
+
+
 @dataclass(frozen=True)
 class Finish:
     """An epilogue as the kernels take it: operands by number among those that follow the op's own."""
@@ -96,12 +101,16 @@ class Finish:
     factor: float = 0.0
 
 
-def _finish(op: Op, expression: Expression, out: Spec, extra: Sequence[Spec]) -> Finish | None:
-    """Return how a kernel of `op` ends with the expression, or None where none does."""
+def finish(
+    expression: Expression, out: Spec, extra: Sequence[Spec], axis: int, takes_dense: bool
+) -> Finish | None:
+    """Return how a kernel ends with the expression, or None where it does not.
+
+    A bias runs along `axis`; whether the kernel takes an operand of the result's shape, `takes_dense` says.
+    """
     e = epilogue(expression)
     if e is None or len(e.added) + bool(e.gate) != len(extra) or e.gate in e.added:
         return None
-    axis = -1 if isinstance(op, MatMul) else 1
     wanted = [1] * out.rank
     wanted[axis] = out.shape[axis]
     bias = dense = None
@@ -112,11 +121,13 @@ def _finish(op: Op, expression: Expression, out: Spec, extra: Sequence[Spec]) ->
         along = (1,) * (out.rank - spec.rank) + spec.shape == tuple(wanted)
         if along and bias is None and symbol in e.added:
             bias = symbol - 1
-        elif spec.shape == out.shape and dense is None and isinstance(op, MatMul):
+        elif spec.shape == out.shape and dense is None and takes_dense:
             dense = symbol - 1
         else:
             return None
-    return Finish(bias, dense, (e.use or ADD) if dense is not None else NONE, e.activation, e.factor)
+    return Finish(
+        bias, dense, (e.use or ADD) if dense is not None else NONE, e.activation, e.factor
+    )
 
 
 def matmul(low: Lowering, step: Step) -> list[Instruction] | None:

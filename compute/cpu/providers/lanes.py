@@ -21,7 +21,7 @@ from ...spec import ITEM_BYTES, Shape, Spec
 from ..instruction import Instruction, Operand
 from ..lowering import Lowering
 from ..native import native
-from .contraction import NONE, TYPES, activation, geometry
+from .contraction import NONE, TYPES, Finish, finish, geometry
 from .pooling import GRAIN, pool_geometry
 
 PASSES: dict[type[Op], str] = {
@@ -65,18 +65,14 @@ def seconds(
 
 def accepts_epilogue(op: Fused, inputs: Sequence[Value]) -> bool:
     """Whether a kernel of an arranged convolution adds this bias, one number a channel, and applies this activation."""
-    inner = op.op
-    if native() is None or not isinstance(inner, Arranged) or inner.layout != BATCH_LANES:
+    if native() is None or not isinstance(op.op, Arranged) or op.op.layout != BATCH_LANES:
         return False
-    found = activation(op.expression)
-    if not isinstance(inner.op, Convolution) or found is None or len(inputs) != op.arity + found[2]:
-        return False
-    if not found[2]:
-        return True
-    out, bias = op.infer(*(v.spec for v in inputs))[0], inputs[-1].spec
-    given = (1,) * (out.rank - bias.rank) + bias.shape
-    wanted = tuple(n if axis == 1 else 1 for axis, n in enumerate(out.shape))
-    return bias.dtype == out.dtype and given == wanted
+    return isinstance(op.op.op, Convolution) and _end(op, [v.spec for v in inputs]) is not None
+
+
+def _end(op: Fused, inputs: Sequence[Spec]) -> Finish | None:
+    out = op.infer(*inputs)[0]
+    return finish(op.expression, out, inputs[op.arity :], axis=1, takes_dense=False)
 
 
 def arranged(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -97,10 +93,10 @@ def fused(low: Lowering, step: Step) -> list[Instruction] | None:
     op = step.op
     if not isinstance(op, Fused) or not accepts_epilogue(op, step.inputs):
         return None
-    found = activation(op.expression)
-    if not isinstance(op.op, Arranged) or found is None:
+    end = _end(op, [v.spec for v in step.inputs])
+    if not isinstance(op.op, Arranged) or end is None:
         return None
-    return _convolution(op.op, low.operands(step.inputs), low.operand(step.outputs[0]), found)
+    return _convolution(op.op, low.operands(step.inputs), low.operand(step.outputs[0]), end)
 
 
 def _geometry(op: Arranged, images: Shape, filters: int) -> tuple[int, ...]:
@@ -145,13 +141,13 @@ def _convolution(
     op: Arranged,
     inputs: tuple[Operand, ...],
     target: Operand,
-    epilogue: tuple[int, float, bool] = (NONE, 0.0, False),
+    end: Finish | None = None,
 ) -> list[Instruction]:
-    kind, slope, has_bias = epilogue
     images = target if isinstance(op.op, ConvolutionInputGradient) else inputs[0]
     integers = _geometry(op, images.spec.shape, inputs[1].spec.shape[0])
     name = f"lane_{PASSES[type(op.op)]}_{TYPES[target.spec.dtype]}"
-    return [_instruction(name, (target,), inputs, (*integers, int(has_bias), kind), slope)]
+    has_bias, kind = (end.bias is not None, end.activation) if end is not None else (False, NONE)
+    return [_instruction(name, (target,), inputs, (*integers, int(has_bias), kind))]
 
 
 def _kernel_gradient(
