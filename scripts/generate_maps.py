@@ -57,8 +57,12 @@ FUNCTIONS: dict[str, tuple[Function, Sequence[str]]] = {
         ("vvvvvvv", "svsvsss"),
     ),
     "relu of the normalised and a shortcut": (
-        lambda x, mu, f, b, y: a.relu((x - mu) * f + b + y),
-        ("vvvvv", "vsssv"),
+        lambda y, x, mu, f, b: a.relu(y + ((x - mu) * f + b)),
+        ("vvvvv", "vvsss"),
+    ),
+    "gradient of relu, of two sources": (
+        lambda g, h, y: (g + h) * m.where(y > 0, 1, 0),
+        ("vvv",),
     ),
     "relu of two normalised": (
         lambda x, mu, f, b, y, nu, g, c: a.relu((x - mu) * f + b + ((y - nu) * g + c)),

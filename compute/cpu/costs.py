@@ -48,9 +48,9 @@ class CpuCosts:
         """Return the time of the fastest kernel for values in a layout, or None where there is none."""
         if not isinstance(op, Arranged):
             return moved(inputs, outputs)
-        from .providers import lanes
+        from .providers import lanes, winograd
 
-        found = [module.seconds(op, inputs, outputs, self.exact) for module in (lanes,)]
+        found = [module.seconds(op, inputs, outputs, self.exact) for module in (winograd, lanes)]
         return min((t for t in found if t is not None), default=None)
 
     def reorder(self, value: Spec, layout: Layout) -> float:

@@ -6,15 +6,18 @@ from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-INFINITE = float("inf")
+INFINITE = 1 << 60
 
 
 @dataclass
 class Graph:
-    """Edges with capacities between any hashable nodes."""
+    """Edges with capacities between any hashable nodes.
+
+    Capacities are integers: sums of floats leave rests that look like room.
+    """
 
     heads: list[int] = field(default_factory=list)
-    room: list[float] = field(default_factory=list)  # of edge 2 k and of its reverse 2 k + 1
+    room: list[int] = field(default_factory=list)  # of edge 2 k and of its reverse 2 k + 1
     edges: list[list[int]] = field(default_factory=list)
     numbers: dict[Hashable, int] = field(default_factory=dict)
 
@@ -25,7 +28,7 @@ class Graph:
             self.edges.append([])
         return self.numbers[name]
 
-    def connect(self, tail: Hashable, head: Hashable, capacity: float) -> None:
+    def connect(self, tail: Hashable, head: Hashable, capacity: int) -> None:
         """Add an edge; it costs its capacity where the tail lies on the source's side and the head does not."""
         a, b = self.node(tail), self.node(head)
         if a == b or capacity <= 0:
@@ -33,16 +36,16 @@ class Graph:
         self.edges[a].append(len(self.heads))
         self.edges[b].append(len(self.heads) + 1)
         self.heads += [b, a]
-        self.room += [capacity, 0.0]
+        self.room += [capacity, 0]
 
-    def cut(self, source: Hashable, sink: Hashable) -> tuple[float, set[Hashable]]:
+    def cut(self, source: Hashable, sink: Hashable) -> tuple[int, set[Hashable]]:
         """Return the least capacity that parts source from sink, and the nodes on the side of the sink.
 
         Of several such cuts the one with the fewest nodes on the side of the sink; an infinite one is an error of the
         caller. Dinitz 1970; time grows with the number of edges times the number of phases, here two or three.
         """
         s, t = self.node(source), self.node(sink)
-        total = 0.0
+        total = 0
         while (level := self._levels(s))[t] >= 0:
             place = [0] * len(self.edges)
             while (pushed := self._push(s, t, level, place)) > 0:
@@ -63,7 +66,7 @@ class Graph:
                     queue.append(head)
         return level
 
-    def _push(self, start: int, stop: int, level: list[int], place: list[int]) -> float:
+    def _push(self, start: int, stop: int, level: list[int], place: list[int]) -> int:
         """Push along one path of ascending levels; return how much went through."""
         path: list[int] = []
         node = start
@@ -76,7 +79,7 @@ class Graph:
                 place[node] += 1
             else:
                 if not path:
-                    return 0.0
+                    return 0
                 node = self.heads[path.pop() ^ 1]
                 place[node] += 1
                 continue

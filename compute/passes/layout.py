@@ -23,6 +23,7 @@ from ..spec import Spec
 from .cut import INFINITE, Graph
 from .lifting import Lifted, Place, lift
 
+TICKS = 1e12  # of a second: costs become integers
 CONVOLUTIONS = (Convolution, ConvolutionInputGradient, ConvolutionKernelGradient)
 
 
@@ -81,11 +82,15 @@ def _choose(program: Program, place: Place, costs: Costs) -> tuple[float, dict[S
         options[step] = lifted
         dense = costs.dense(step.op, [v.spec for v in step.inputs], [v.spec for v in step.outputs])
         dense_total += dense
-        graph.connect("dense", step, time)
-        graph.connect(step, "lifted", dense)
+        graph.connect("dense", step, _ticks(time))
+        graph.connect(step, "lifted", _ticks(dense))
     _connect_values(program, place, costs, graph, options)
     total, side = graph.cut("dense", "lifted")
-    return dense_total - total, {s: o for s, o in options.items() if s in side}
+    return dense_total - total / TICKS, {s: o for s, o in options.items() if s in side}
+
+
+def _ticks(seconds: float) -> int:
+    return round(seconds * TICKS)
 
 
 def _specs_inside(place: Place, step: Step, lifted: Lifted) -> tuple[list[Spec], list[Spec]]:
@@ -115,7 +120,7 @@ def _connect_values(
         source = producer.get(value)
         inside = source in options and options[source].carried  # type: ignore[index]
         start = source if inside else "dense"
-        price = costs.reorder(value.spec, place.layout)
+        price = _ticks(costs.reorder(value.spec, place.layout))
         takers = [u for u in users if u is not None]
         if takers:
             graph.connect(start, ("arrange", value), price)

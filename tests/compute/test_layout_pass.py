@@ -157,7 +157,7 @@ def test_the_cut_is_the_least_of_all() -> None:
         weight = random.integers(0, 8, size=(nodes, nodes)) * random.integers(0, 2, (nodes, nodes))
         graph = Graph()
         for a, b in itertools.permutations(range(nodes), 2):
-            graph.connect(a, b, float(weight[a, b]))
+            graph.connect(a, b, int(weight[a, b]))
         graph.connect(1, 2, INFINITE)
         sides = (
             {0, *(n for n in range(1, nodes - 1) if bits >> n & 1)}

@@ -56,13 +56,14 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
         reduction,
         rows,
         sums,
+        winograd,
     )
 
     return {
         Map: (maps.map_,),
         MatMul: (contraction.matmul,),
-        Arranged: (lanes.arranged,),
-        Fused: (contraction.fused, lanes.fused),
+        Arranged: (winograd.arranged, lanes.arranged),
+        Fused: (contraction.fused, winograd.fused, lanes.fused),
         Convolution: (contraction.convolution, numpy_convolution.convolution),
         ConvolutionInputGradient: (
             contraction.convolution_input_gradient,
@@ -88,21 +89,21 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
 
 def keeps(step: Step) -> bool:
     """Whether a composite op is bound directly and need not be decomposed."""
-    from . import lanes
+    from . import lanes, winograd
 
     if isinstance(step.op, Scan):
         return step.op.length * len(step.op.body.steps) > UNROLLED_STEPS
     if isinstance(step.op, SummedMap):
         return fits(step.op, step.inputs)
-    return lanes.keeps(step)
+    return lanes.keeps(step) or winograd.keeps(step)
 
 
 def accepts_epilogue(op: Fused, inputs: Sequence[Value]) -> bool:
     """Whether a kernel can do the work of a fused op."""
-    from . import contraction, lanes
+    from . import contraction, lanes, winograd
 
     if isinstance(op.op, Arranged):
-        return lanes.accepts_epilogue(op, inputs)
+        return lanes.accepts_epilogue(op, inputs) or winograd.accepts_epilogue(op, inputs)
     return contraction.accepts_epilogue(op, inputs)
 
 
