@@ -9,6 +9,7 @@ import numpy as np
 
 from ..backend import Capabilities, Memory, PlanReport
 from ..errors import BackendError
+from ..group import Group, check_programs
 from ..host import HostBuffers, HostMemory, aligned
 from ..passes import decompose, fuse_epilogues, fuse_maps, simplify, updates_last
 from ..passes.memory import round_up
@@ -24,9 +25,9 @@ from .storage import isolate
 class CpuExecutable:
     """A compiled program: an arena, flat state, and a list of instructions run by one call."""
 
-    def __init__(self, program: Program, memory: HostMemory) -> None:
+    def __init__(self, program: Program, memory: HostMemory, group: Group | None = None) -> None:
         self.memory = memory
-        self._low = low = lower(program)
+        self._low = low = lower(program, group)
         self._buffers = buffers = HostBuffers(program, memory)
         arena = assign(low)
         self._arena = memory.arena(arena.size)
@@ -137,12 +138,21 @@ class CpuBackend:
 
     name = "cpu"
 
+    def __init__(self, group: Group | None = None) -> None:
+        self._group = group
+
+    def joined(self, group: Group) -> CpuBackend:
+        """Return the backend that sums over a group."""
+        return CpuBackend(group)
+
     @property
     def capabilities(self) -> Capabilities:
         """float32 and float64, on as many threads as the engine uses now."""
         module = native()
         threads = module.get_num_threads() if module is not None else 1
-        return Capabilities(("float32", "float64"), threads=threads, notes={"engine": engine()})
+        return Capabilities(
+            ("float32", "float64"), threads=threads, collectives=True, notes={"engine": engine()}
+        )
 
     def set_num_threads(self, count: int) -> None:
         """Run on `count` threads from the next run on; without the native engine there is one.
@@ -158,7 +168,7 @@ class CpuBackend:
         Raises:
             BackendError: the memory is another backend's, or its state differs in shape or dtype.
         """
-        from .providers import keeps
+        from .providers import keep
         from .providers.contraction import accepts_epilogue
 
         if memory is not None and not isinstance(memory, HostMemory):
@@ -166,10 +176,12 @@ class CpuBackend:
                 f"cpu: expected a memory of a host backend, given {type(memory).__name__}"
             )
         check_supported(program)
-        program = simplify(decompose(program, keeps))
+        program = simplify(decompose(program, keep(self._group)))
         program = simplify(fuse_maps(program))
         program = updates_last(isolate(fuse_epilogues(program, accepts_epilogue)))
-        return CpuExecutable(program, memory if memory is not None else HostMemory())
+        if self._group is not None:
+            check_programs(self._group, program)
+        return CpuExecutable(program, memory if memory is not None else HostMemory(), self._group)
 
 
 def available() -> tuple[bool, str]:

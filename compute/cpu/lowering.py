@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ..backend import StepReport
 from ..errors import BackendError
+from ..group import Group
 from ..passes.memory import Interval, plan, round_up
 from ..program import Program, Step, Value
 from ..spec import Spec
@@ -24,6 +25,7 @@ class Lowering:
     reports: list[StepReport] = field(default_factory=list)
     owners: list[int] = field(default_factory=list)  # of each instruction, the report it belongs to
     checks: list[tuple[Operand, Callable[[int], Exception]]] = field(default_factory=list)
+    group: Group | None = None  # what `AllReduce` sums over
 
     def operand(self, value: Value) -> Operand:
         """Return where a value lies."""
@@ -50,11 +52,11 @@ class Lowering:
         return value in named or any(value in s.inputs for s in self.program.steps)
 
 
-def lower(program: Program) -> Lowering:
+def lower(program: Program, group: Group | None = None) -> Lowering:
     """Choose a provider for every step and return the instructions; nothing has an address yet."""
     from .providers import provide
 
-    low = Lowering(program, Storage(program))
+    low = Lowering(program, Storage(program), group=group)
     for step in program.steps:
         if is_alias(step):
             continue

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ...group import Group
 from ...ops import (
+    AllReduce,
     Concatenate,
     Convolution,
     ConvolutionInputGradient,
@@ -41,6 +43,7 @@ Provider = Callable[[Lowering, Step], list[Instruction] | None]
 
 def _table() -> dict[type[Op], tuple[Provider, ...]]:
     from . import (
+        collective,
         contraction,
         maps,
         movement,
@@ -76,14 +79,19 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
         Gather: (rows.gather,),
         ScatterAdd: (rows.scatter_add,),
         Random: (random.random,),
+        AllReduce: (collective.all_reduce,),
     }
 
 
-def keeps(step: Step) -> bool:
-    """Whether a composite op is bound directly and need not be decomposed."""
-    if isinstance(step.op, Scan):
-        return step.op.length * len(step.op.body.steps) > UNROLLED_STEPS
-    return False
+def keep(group: Group | None) -> Callable[[Step], bool]:
+    """Return whether a composite op is bound directly and need not be decomposed, by its step."""
+
+    def kept(step: Step) -> bool:
+        if isinstance(step.op, Scan):
+            return step.op.length * len(step.op.body.steps) > UNROLLED_STEPS
+        return group is not None and isinstance(step.op, AllReduce)
+
+    return kept
 
 
 _providers: dict[type[Op], tuple[Provider, ...]] = {}
