@@ -78,7 +78,7 @@ def agreed(group: Group | None) -> Iterator[None]:
 
 @contextmanager
 def ending_together(group: Group | None) -> Iterator[None]:
-    """End all processes with a message where the block fails or is interrupted in one; the others wait for it in vain."""
+    """Where the block fails or is interrupted in one process, end all with a message: the others would wait for ever."""
     try:
         yield
     except GeneratorExit:

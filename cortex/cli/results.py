@@ -66,6 +66,7 @@ def collected(
         "backend": backend,
         "engine": info.engine_of(backend),
         "threads": info.threads()["count"],
+        "processes": 1 if job.group is None else job.group.size,
         "name": name,
         "parameters": job.network.parameter_count,
         "batch_size": job.config.batch_size,
@@ -124,6 +125,11 @@ def report(results: Mapping[str, Any], job: Job, folder: RunFolder, wishes: Wish
     return code
 
 
+def _workers(results: Mapping[str, Any]) -> str:
+    several = f"{results['processes']} processes of " if results["processes"] > 1 else ""
+    return f"{several}{results['threads']} threads"
+
+
 def _table(results: Mapping[str, Any]) -> dict[str, str]:
     times = results["epoch_seconds"]
     each = f" ({show.duration(sorted(times)[len(times) // 2])} an epoch)" if times else ""
@@ -140,7 +146,7 @@ def _table(results: Mapping[str, Any]) -> dict[str, str]:
         ),
         "time": show.duration(results["seconds"]) + each,
         "samples per second": f"{results['samples_per_second']:,.0f}",
-        "backend": f"{results['backend']}, {results['threads']} threads",
+        "backend": f"{results['backend']}, {_workers(results)}",
         "engine": results["engine"],
         "parameters": f"{results['parameters']:,}",
         "peak memory": show.size(results["peak_memory_bytes"]),

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cortex.compute.backend import Backend
+from cortex.compute.group import Group
 from cortex.compute.registry import get_backend
 from cortex.datasets import Dataset, as_dataset
+from cortex.distributed import agreed, ending_together, group_of
 
 from .columns import match, objective
 from .session import Session
@@ -26,18 +28,25 @@ def evaluate(
     target: str | Mapping[str, str] | None = None,
     batch_size: int = BATCH,
     backend: str | Backend | None = None,
+    distributed: bool | Group = False,
 ) -> dict[str, float]:
     """Return the mean `loss` on `data` and, where targets are labels, the `accuracy` in 0..1.
 
-    The arguments are those of `train`. Every example counts once, the last partial batch included.
+    The arguments are those of `train`. Every example counts once, the last partial batch included. Processes that
+    evaluate together (`distributed`) share out each batch, and all return the same.
     """
     from cortex.optimise import Sgd
 
-    examples = as_dataset(data)
-    columns = match(tuple(network.inputs), tuple(examples.columns), target)
-    aim = objective(network, examples, columns, loss, target)
-    session = Session(network, columns, aim, Sgd(), batch_size, 0, get_backend(backend))
-    return evaluate_in(session, examples, batch_size)
+    group = group_of(distributed)
+    with agreed(group):
+        examples = as_dataset(data)
+        columns = match(tuple(network.inputs), tuple(examples.columns), target)
+        aim = objective(network, examples, columns, loss, target)
+    session = Session(
+        network, columns, aim, Sgd(), batch_size, 0, get_backend(backend), group=group
+    )
+    with ending_together(group):
+        return evaluate_in(session, examples, batch_size)
 
 
 def evaluate_in(session: Session, data: Dataset, batch_size: int = BATCH) -> dict[str, float]:
@@ -47,8 +56,7 @@ def evaluate_in(session: Session, data: Dataset, batch_size: int = BATCH) -> dic
         arrays = session.columns.arrays(batch)
         size = len(next(iter(arrays.values())))
         judge = session.judge(size)
-        for name, array in arrays.items():
-            judge.write(name, array)
+        session.write(judge, arrays, size)
         judge.run()
         share = float(arrays["sample_weight"].sum()) if session.columns.weight else size
         loss += float(judge.read("loss")) * share
