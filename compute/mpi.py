@@ -61,7 +61,8 @@ class MpiGroup:
 def join() -> MpiGroup:
     """Return the group of all processes that `mpiexec` started; of this one alone where it was started without.
 
-    Unless somebody said how many threads to use, the processes on a machine share its cores out.
+    Unless somebody said how many threads to use, the processes on a machine share its cores out. From here on, an
+    exception that nobody catches in one process ends all: the others would wait for it.
 
     Raises:
         DistributedError: mpi4py is missing or finds no MPI library.
@@ -75,9 +76,21 @@ def join() -> MpiGroup:
     except RuntimeError as error:  # it opens the library of MPI at its import
         raise DistributedError(f"mpi4py finds no MPI library ({error}); {INSTALL}") from error
     world = MPI.COMM_WORLD
-    if world.Get_size() > 1:
+    group = MpiGroup(world.Dup())
+    if group.size > 1:
         _share_cores(MpiGroup(world.Split_type(MPI.COMM_TYPE_SHARED)))
-    return MpiGroup(world.Dup())
+        _end_all_where_one_fails(group)
+    return group
+
+
+def _end_all_where_one_fails(group: MpiGroup) -> None:
+    before = sys.excepthook
+
+    def hook(kind: Any, error: BaseException, trace: Any) -> None:
+        before(kind, error, trace)
+        group.abort(f"cortex: process {group.rank} of {group.size} failed, all end")
+
+    sys.excepthook = hook
 
 
 def _share_cores(neighbours: MpiGroup) -> None:

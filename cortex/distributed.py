@@ -12,8 +12,9 @@ from __future__ import annotations
 import traceback
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def group_of(distributed: bool | Group) -> Group | None:
     group = join() if distributed is True else distributed
     if group.size == 1:
         if distributed is True:
-            warnings.warn(ALONE, stacklevel=3)
+            warnings.warn(ALONE, stacklevel=4)
         return None
     return group
 
@@ -76,22 +77,30 @@ def agreed(group: Group | None) -> Iterator[None]:
         raise DistributedError(f"not all of {group.size} processes could begin: {said}") from error
 
 
+_guarded: ContextVar[bool] = ContextVar("cortex_guarded", default=False)
+
+
 @contextmanager
-def ending_together(group: Group | None) -> Iterator[None]:
-    """Where the block fails or is interrupted in one process, end all with a message: the others would wait for ever."""
+def ending_together(group: Group | None, advice: Callable[[], str] = lambda: "") -> Iterator[None]:
+    """Where the block fails or is interrupted in one process, end all with a message and advice.
+
+    The others would wait for it for ever. Of nested blocks the outermost does that, after the inner ones cleaned up.
+    """
+    if group is None or _guarded.get():
+        yield
+        return
+    token = _guarded.set(True)
     try:
         yield
-    except GeneratorExit:
-        raise
     except BaseException as error:
-        if group is None:
-            raise
-        who = f"process {group.rank} of {group.size}"
+        who = f"cortex: process {group.rank} of {group.size}"
         if isinstance(error, KeyboardInterrupt):
-            group.abort(f"cortex: {who} was interrupted; all end", 130)
+            group.abort(f"{who} was interrupted, all end{advice()}", 130)
         if not isinstance(error, CortexError):
             traceback.print_exception(error)
-        group.abort(f"cortex: {who} failed, all end: {_words(error)}")
+        group.abort(f"{who} failed, all end{advice()}: {_words(error)}")
+    finally:
+        _guarded.reset(token)
 
 
 def check_drift(group: Group | None, name: str, array: np.ndarray) -> None:

@@ -125,11 +125,6 @@ def report(results: Mapping[str, Any], job: Job, folder: RunFolder, wishes: Wish
     return code
 
 
-def _workers(results: Mapping[str, Any]) -> str:
-    several = f"{results['processes']} processes of " if results["processes"] > 1 else ""
-    return f"{several}{results['threads']} threads"
-
-
 def _table(results: Mapping[str, Any]) -> dict[str, str]:
     times = results["epoch_seconds"]
     each = f" ({show.duration(sorted(times)[len(times) // 2])} an epoch)" if times else ""
@@ -146,7 +141,7 @@ def _table(results: Mapping[str, Any]) -> dict[str, str]:
         ),
         "time": show.duration(results["seconds"]) + each,
         "samples per second": f"{results['samples_per_second']:,.0f}",
-        "backend": f"{results['backend']}, {_workers(results)}",
+        "backend": f"{results['backend']}, {show.workers(results['processes'], results['threads'])}",
         "engine": results["engine"],
         "parameters": f"{results['parameters']:,}",
         "peak memory": show.size(results["peak_memory_bytes"]),

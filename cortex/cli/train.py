@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from cortex.distributed import Group
     from cortex.training import Result
 
-TIME = "%Y%m%d-%H%M%S"
-
 
 def train(
     source: str | None, given: Mapping[str, Any], step_size: float | None, wishes: Wishes
@@ -32,21 +30,29 @@ def train(
     Raises:
         CortexError, DataError: bad input; nothing was written.
     """
-    group = _joined(wishes)
+    group, now = _joined(wishes), time.strftime("%Y%m%d-%H%M%S")
+    if group is not None:
+        (now, *_) = group.gather(now)  # clocks may differ
     with distributed.agreed(group):
         config, name = settings(source, given, step_size, wishes)
         use_threads(wishes.threads)
-        place = wishes.resume or wishes.out or Path("runs") / f"{name}-{time.strftime(TIME)}"
+        place = wishes.resume or wishes.out or Path("runs") / f"{name}-{now}"
         folder = None
         if distributed.is_leader(group):
             folder = RunFolder(place, wishes.resume is not None, wishes.overwrite)
         job = prepared(config, place if wishes.resume else None, step_size, group)
-    with distributed.ending_together(group):
+    with distributed.ending_together(group, lambda: _advice(place)):
         if folder is not None:
             code = _lead(job, folder, name, given, wishes)
         else:
             code = _follow(job)
         return code if group is None else int(group.gather(str(code))[0])
+
+
+def _advice(place: Path) -> str:
+    """Return how to go on after a run was ended, if it got anywhere."""
+    kept = (place / CHECKPOINT).is_dir()
+    return f" (go on with: cortex train --resume {place})" if kept else ""
 
 
 def _joined(wishes: Wishes) -> Group | None:
@@ -126,16 +132,15 @@ def _headline(job: Job, folder: RunFolder) -> str:
     from cortex import info
 
     backend = info.chosen(job.config.backend)
-    threads = info.threads()["count"]
     doing = (
         "training"
         if job.resume is None
         else f"going on after {job.resume.position['step']:,} steps with"
     )
-    processes = f"{job.group.size} processes of " if job.group is not None else ""
+    workers = show.workers(1 if job.group is None else job.group.size, info.threads()["count"])
     return (
         f"{doing} {job.network.parameter_count:,} parameters on {len(job.training):,} examples; "
-        f"backend {backend}, engine {info.engine_of(backend)}, {processes}{threads} threads; run in {folder.path}"
+        f"backend {backend}, engine {info.engine_of(backend)}, {workers}; run in {folder.path}"
     )
 
 

@@ -14,7 +14,7 @@ from cortex.compute.errors import DescriptionError
 from cortex.compute.group import Group, check_same, in_group
 from cortex.compute.registry import get_backend
 from cortex.datasets import Dataset, as_dataset
-from cortex.distributed import agreed, ending_together, group_of
+from cortex.distributed import agreed, group_of
 from cortex.records import Lazy, Record
 
 from .checkpoint import Checkpoint, load_checkpoint
@@ -79,8 +79,7 @@ def train(
         network, data, loss=loss, optimiser=optimiser, epochs=epochs, batch_size=batch_size, test=test, target=target,
         every=every, stop=stop, clip=clip, seed=seed, backend=backend, resume=resume, distributed=distributed,
     )  # fmt: skip
-    with ending_together(run.session.group):
-        yield from records(run)
+    yield from records(run)
 
 
 @dataclass
