@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cortex.compute.backend import Backend
 from cortex.compute.group import Group
 from cortex.compute.registry import get_backend
 from cortex.datasets import Dataset, as_dataset
 from cortex.distributed import agreed, ending_together, group_of
 
-from .columns import match, objective
+from .columns import WEIGHT, match, objective
 from .session import Session
 
 if TYPE_CHECKING:
@@ -52,15 +54,17 @@ def evaluate(
 def evaluate_in(session: Session, data: Dataset, batch_size: int = BATCH) -> dict[str, float]:
     """Evaluate with the parameters in the memory of a session; nothing is copied."""
     loss, right, weight = 0.0, 0.0, 0.0
-    for batch in data.batches(batch_size):
+    for size, batch in session.shares(data, batch_size):
         arrays = session.columns.arrays(batch)
-        size = len(next(iter(arrays.values())))
         judge = session.judge(size)
-        session.write(judge, arrays, size)
+        for name, array in arrays.items():
+            judge.write(name, array)
         judge.run()
-        share = float(arrays["sample_weight"].sum()) if session.columns.weight else size
-        loss += float(judge.read("loss")) * share
-        weight += share
+        counts = np.array(arrays[WEIGHT].sum(dtype=np.float64) if WEIGHT in arrays else size, float)
+        if session.group is not None and WEIGHT in arrays:
+            session.group.all_reduce(counts)
+        loss += float(judge.read("loss")) * float(counts)
+        weight += float(counts)
         if session.objective.counts_labels:
             right += float(judge.read("metric.correct"))
     found = {"loss": loss / weight if weight else float("nan")}

@@ -107,8 +107,8 @@ def records(run: Run) -> Iterator[Record]:
     session, position = run.session, run.session.position
     while True:
         epoch_begin = time.perf_counter()
-        for batch in session.batches(run.examples):
-            session.train_on(batch)
+        for size, batch in session.batches(run.examples):
+            session.train_on(size, batch)
             if position.batch % run.period == 0 and position.batch < run.total:
                 record = _record(run, {"epoch_complete": False})
                 reason = _decided(run, record)

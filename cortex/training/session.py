@@ -11,9 +11,9 @@ import numpy as np
 
 from cortex.compiled import share_state
 from cortex.compute.backend import Backend, Memory
-from cortex.compute.group import Group, share_of
+from cortex.compute.group import Group
 from cortex.compute.spec import Spec
-from cortex.datasets import Dataset, prefetch
+from cortex.datasets import Dataset, in_parts, prefetch
 from cortex.distributed import check_drift
 from cortex.executables import NetworkExecutable, evaluation, parameters_of, training_step
 from cortex.network import Network
@@ -124,29 +124,29 @@ class Session:
             self.memory = self._judges[size].memory
         return self._judges[size]
 
-    def batches(self, data: Dataset) -> Iterator[dict[str, np.ndarray]]:
-        """Yield what is left of the current epoch, prepared ahead on a thread."""
-        epoch = data.batches(self.batch_size, seed=self.seed, epoch=self.position.epoch)
+    def batches(self, data: Dataset) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """Yield what is left of the current epoch, prepared ahead on a thread; see `shares`."""
+        epoch = self.shares(data, self.batch_size, self.seed, self.position.epoch)
         return prefetch(islice(epoch, self.position.batch, None))
 
-    def train_on(self, batch: Mapping[str, np.ndarray]) -> None:
-        """Run one step on the own share of a batch; the loss of all of it goes to running sums in the memory."""
-        arrays = self.columns.arrays(batch)
-        size = len(next(iter(arrays.values())))
+    def shares(
+        self, data: Dataset, batch_size: int, seed: int | None = None, epoch: int = 0
+    ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """Yield the size of each batch of all processes together, and the rows of it that this process has."""
+        group = self.group
+        part = (0, 1) if group is None else (group.rank, group.size)
+        for number, batch in enumerate(in_parts(data, part, batch_size, seed, epoch)):
+            yield min(batch_size, len(data) - number * batch_size), batch
+
+    def train_on(self, size: int, batch: Mapping[str, np.ndarray]) -> None:
+        """Run one step on the own rows of a batch of `size`; its loss goes to running sums in the memory."""
         step = self.step(size)
-        self.write(step, arrays, size)
+        for name, array in self.columns.arrays(batch).items():
+            step.write(name, array)
         with whole():
             step.run()
             p = self.position
             p.batch, p.step, p.examples = p.batch + 1, p.step + 1, p.examples + size
-
-    def write(
-        self, executable: NetworkExecutable, arrays: Mapping[str, np.ndarray], size: int
-    ) -> None:
-        """Write the own share of the columns of a batch of `size`."""
-        rows = slice(None) if self.group is None else share_of(self.group, size).rows
-        for name, array in arrays.items():
-            executable.write(name, array[rows])
 
     def totals(self) -> dict[str, float]:
         """Return the mean loss and the accuracy over what was trained on in this epoch."""
