@@ -119,7 +119,7 @@ def share_state(
     """Give all processes of a group the state (of these names; None: all) that process 0 has."""
     if group is None or group.size == 1:
         return
-    for name in executable.program.state if names is None else names:
+    for name in sorted(executable.program.state if names is None else names):  # as all others do
         array = executable.read(name)
         group.broadcast(array)
         executable.executable.write(name, array)
