@@ -111,7 +111,7 @@ def check_drift(group: Group | None, name: str, array: np.ndarray) -> None:
     """
     if group is None:
         return
-    sums = group.gather(f"{zlib.crc32(memoryview(np.ascontiguousarray(array)).cast('B')):08x}")
+    sums = group.gather(f"{zlib.crc32(array.tobytes()):08x}")
     wrong = [k for k, s in enumerate(sums) if s != sums[0]]
     if wrong:
         raise DistributedError(

@@ -78,6 +78,17 @@ def test_two_processes_that_live_on(tmp_path: Path) -> None:
     assert (tmp_path / "kept" / "checkpoint.json").is_file() and not (tmp_path / "never").exists()
 
 
+def test_the_examples_of_the_page_run(tmp_path: Path) -> None:
+    """Blocks marked `python mpi`, each in two processes."""
+    page = Path(__file__).resolve().parents[3] / "docs" / "distributed.md"
+    blocks = re.findall(r"^```python mpi\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    (tmp_path / "all.py").write_text("\n".join(blocks))
+    result = run(2, tmp_path / "all.py", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert 0 < float(result.stdout) < 5
+
+
 def cli(processes: int, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return run(processes, "-m", "cortex", "train", *arguments, folder=folder)
 
@@ -93,7 +104,7 @@ def config(folder: Path, **changes: object) -> None:
 
 
 def test_the_command_line(tmp_path: Path) -> None:
-    """The same folder with the same numbers as one process makes; one table, one line of JSON; resumed."""
+    """The same folder with the same numbers as one process makes; one line of JSON; gone on with by another number."""
     config(tmp_path)
     results = {}
     for processes in (1, 3):
