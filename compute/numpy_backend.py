@@ -12,10 +12,11 @@ from .backend import Capabilities, Memory, PlanReport, StepReport
 from .errors import BackendError
 from .group import Group, check_programs
 from .host import HostBuffers, HostMemory
-from .ops import AllReduce
+from .ops import AllReduce, Scan
+from .ops.all_reduce import sums_inside
 from .passes.decompose import decompose
 from .passes.simplify import remove_dead
-from .program import Op, Program, Value
+from .program import Op, Program, Step, Value
 from .reference import KERNELS, Kernel, run_steps
 
 
@@ -89,7 +90,15 @@ class NumpyBackend:
         kernels = KERNELS
         if self._group is not None:
             kernels = {**KERNELS, AllReduce: partial(_all_reduce, self._group)}
-        program = remove_dead(decompose(program, lambda step: type(step.op) in kernels))
+
+        def keep(
+            step: Step,
+        ) -> bool:  # a scan that sums is unrolled: its body is run without a group
+            return type(step.op) in kernels and not (
+                self._group is not None and isinstance(step.op, Scan) and sums_inside(step.op.body)
+            )
+
+        program = remove_dead(decompose(program, keep))
         if self._group is not None:
             check_programs(self._group, program)
         return NumpyExecutable(program, memory if memory is not None else HostMemory(), kernels)

@@ -11,6 +11,7 @@ from ..program import Cotangents, Op, Program, Value, Values
 from ..spec import Spec
 from .normalisation import BatchNormalisation
 from .reduce import reduce_axes, reshape_to
+from .scan import Scan
 
 
 @dataclass(frozen=True)
@@ -100,3 +101,12 @@ def all_reduce_together(build: Program, values: Sequence[Value]) -> list[Value]:
         found.append(reshape_to(build, piece, value.shape))
         start = stop
     return found
+
+
+def sums_inside(program: Program) -> bool:
+    """Return whether a program, or the body of a scan in it, sums over processes."""
+    return any(
+        isinstance(s.op, (AllReduce, SharedBatchNormalisation))
+        or (isinstance(s.op, Scan) and sums_inside(s.op.body))
+        for s in program.steps
+    )

@@ -16,7 +16,7 @@ from threads import in_threads
 from cortex.compute import BackendError, Program, ShapeError, get_backend, gradients
 from cortex.compute.group import DistributedError, check_same, in_group, share_of
 from cortex.compute.mpi import fair_threads
-from cortex.compute.ops import AllReduce, Random, SharedBatchNormalisation
+from cortex.compute.ops import AllReduce, Random, Scan, SharedBatchNormalisation
 from cortex.compute.ops.all_reduce import all_reduce, all_reduce_together
 from cortex.compute.ops.random import drawn
 from cortex.compute.ops.reduce import reduce_axes
@@ -82,6 +82,27 @@ def test_the_group_runs_the_sum() -> None:
         return in_group(get_backend("cpu"), group).compile(p).report.providers()
 
     assert in_threads(2, providers) == [{"group": 1}] * 2
+
+
+@pytest.mark.parametrize("backend", ["numpy", "cpu"])
+def test_sums_inside_a_scan(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """c <- the sum over processes of c x, position by position, however long the scan is."""
+    monkeypatch.setattr("cortex.compute.cpu.providers.UNROLLED_STEPS", 1)
+    body = Program()
+    c, x = body.input("c", (2,)), body.input("x", (2,))
+    body.output("c1", all_reduce(body, c * x))
+    p = Program()
+    p.output("y", p.apply(Scan(body, 3, 1, 1), p.input("c", (2,)), p.input("x", (3, 2)))[0])
+
+    def run(group: object) -> np.ndarray:
+        made = in_group(get_backend(backend), group).compile(p)
+        made.write("c", np.float32([1, 1]))
+        made.write("x", np.full((3, 2), group.rank + 1, np.float32))
+        made.run()
+        return made.read("y")
+
+    for y in in_threads(2, run):
+        np.testing.assert_array_equal(y, [27, 27])
 
 
 def test_a_backend_that_cannot_sum_says_so() -> None:

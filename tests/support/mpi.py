@@ -35,7 +35,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run Python in so many processes to the end."""
     return subprocess.run(
-        command(processes, *arguments), cwd=folder, env=environment(), capture_output=True,
+        command(processes, *arguments), cwd=folder, env=environment(), capture_output=True, stdin=subprocess.DEVNULL,
         text=True, timeout=limit,
     )  # fmt: skip
 

@@ -28,6 +28,7 @@ from ...ops import (
     Slice,
     Transpose,
 )
+from ...ops.all_reduce import sums_inside
 from ...ops.fused import Fused
 from ...program import Op, Step
 from ..instruction import Instruction
@@ -88,7 +89,8 @@ def keep(group: Group | None) -> Callable[[Step], bool]:
 
     def kept(step: Step) -> bool:
         if isinstance(step.op, Scan):
-            return step.op.length * len(step.op.body.steps) > UNROLLED_STEPS
+            long = step.op.length * len(step.op.body.steps) > UNROLLED_STEPS
+            return long and not (group is not None and sums_inside(step.op.body))
         return group is not None and isinstance(step.op, AllReduce)
 
     return kept
