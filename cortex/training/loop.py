@@ -129,33 +129,27 @@ def records(run: Run) -> Iterator[Record]:
 
 
 def prepare(
-    network: Network, data: Any, *, loss: Any = None, optimiser: Any = None, epochs: int | None = None,
-    batch_size: int = 64, test: Any = None, target: Any = None, every: int | None = None, stop: Any = (),
-    clip: Any = None, seed: int = 0, backend: Any = None, resume: Checkpoint | str | Path | None = None,
-    distributed: Any = False,
-) -> Run:  # fmt: skip
+    network: Network, data: Any, *, distributed: bool | Group = False, **options: Any
+) -> Run:
     """Check the arguments of `train` and return the run; all problems at once."""
     group = group_of(distributed)
     with agreed(group):
-        in_group(get_backend(backend), group)
-        if isinstance(resume, (str, Path)):
-            resume = load_checkpoint(resume)
-        run = _prepared(
-            network, data, loss, optimiser, epochs, batch_size, test, target, every, stop, clip, seed, backend, resume,
-            group,
-        )  # fmt: skip
+        run = _prepared(network, data, group, **options)
     if group is not None:
-        check_same(group, "train", _what(run, loss))
+        check_same(group, "train", _what(run, options.get("loss")))
     return run
 
 
 def _prepared(
-    network: Network, data: Any, loss: Any, optimiser: Any, epochs: int | None, batch_size: int, test: Any,
-    target: Any, every: int | None, stop: Any, clip: Any, seed: int, backend: Any, resume: Checkpoint | None,
-    group: Group | None,
+    network: Network, data: Any, group: Group | None, *, loss: Any = None, optimiser: Any = None,
+    epochs: int | None = None, batch_size: int = 64, test: Any = None, target: Any = None, every: int | None = None,
+    stop: Any = (), clip: Any = None, seed: int = 0, backend: Any = None, resume: Checkpoint | str | Path | None = None,
 ) -> Run:  # fmt: skip
     from cortex.optimise import Adam
 
+    in_group(get_backend(backend), group)
+    if isinstance(resume, (str, Path)):
+        resume = load_checkpoint(resume)
     examples = as_dataset(data)
     problems = []
     if batch_size < 1:

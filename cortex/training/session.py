@@ -133,8 +133,11 @@ class Session:
         self, data: Dataset, batch_size: int, seed: int | None = None, epoch: int = 0
     ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
         """Yield the size of each batch of all processes together, and the rows of it that this process has."""
-        group = self.group
-        part = (0, 1) if group is None else (group.rank, group.size)
+        if self.group is None:
+            for batch in data.batches(batch_size, seed, epoch):
+                yield len(next(iter(batch.values()))), batch
+            return
+        part = (self.group.rank, self.group.size)
         for number, batch in enumerate(in_parts(data, part, batch_size, seed, epoch)):
             yield min(batch_size, len(data) - number * batch_size), batch
 
