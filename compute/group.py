@@ -57,7 +57,10 @@ class Group(Protocol):
 
 @runtime_checkable
 class DeviceGroup(Protocol):
-    """What a group offers besides where it can sum in the memory of a device; see `cortex.gpu_compute.nccl`."""
+    """What a group offers besides where it can sum in the memory of a device; see `cortex.gpu_compute.nccl`.
+
+    A backend for devices makes one in its `joined`, from the group of the host that it is given.
+    """
 
     def all_reduce_on_device(self, address: int, count: int, dtype: str, stream: int) -> None:
         """Enqueue, on a stream (its address), the in-place sum of `count` elements at an address of the device."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -70,12 +71,13 @@ class NumpyBackend:
         ("float32", "float64"), collectives=True, notes={"numpy": np.__version__}
     )
 
-    def __init__(self, group: Group | None = None) -> None:
-        self._group = group
+    _group: Group | None = None  # what `AllReduce` sums over; a backend of its own for each
 
     def joined(self, group: Group) -> NumpyBackend:
         """Return the backend that sums over a group."""
-        return NumpyBackend(group)
+        backend = copy(self)
+        backend._group = group
+        return backend
 
     def compile(self, program: Program, memory: Memory | None = None) -> NumpyExecutable:
         """Return an executable that interprets the program, composites taken apart, without what nobody reads.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -138,12 +139,13 @@ class CpuBackend:
 
     name = "cpu"
 
-    def __init__(self, group: Group | None = None) -> None:
-        self._group = group
+    _group: Group | None = None  # what `AllReduce` sums over; a backend of its own for each
 
     def joined(self, group: Group) -> CpuBackend:
         """Return the backend that sums over a group."""
-        return CpuBackend(group)
+        backend = copy(self)
+        backend._group = group
+        return backend
 
     @property
     def capabilities(self) -> Capabilities:

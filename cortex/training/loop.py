@@ -217,6 +217,7 @@ def _what(run: Run, loss: Any) -> dict[str, Any]:
         "seed": session.seed,
         "position": vars(session.position),
         "every": run.period,
+        "backend": session.backend.name,
         "examples": len(run.examples),
         "columns": {n: str(c) for n, c in run.examples.columns.items()},
         "test examples": None if run.test is None else len(run.test),
