@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 MPIEXEC = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or shutil.which("mpiexec")
-LIMIT = 60  # seconds; a hang is a failure, and the busiest machine needs ten
+LIMIT = (
+    180  # seconds; a hang is a failure, and a machine that is busy with much else needs a minute
+)
 
 
 def why_not() -> str:
