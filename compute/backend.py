@@ -23,6 +23,7 @@ class Capabilities:
     graph_capture: bool = False
     deterministic: bool = True
     threads: int = 1
+    collectives: bool = False  # sums over processes: has `joined`, see `cortex.compute.group`
     notes: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from copy import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .backend import Capabilities, Memory, PlanReport, StepReport
 from .errors import BackendError
+from .group import Group, check_programs
 from .host import HostBuffers, HostMemory
+from .ops import AllReduce, Scan
+from .ops.all_reduce import sums_inside
 from .passes.decompose import decompose
 from .passes.simplify import remove_dead
-from .program import Program, Value
-from .reference import KERNELS, run_steps
+from .program import Op, Program, Step, Value
+from .reference import KERNELS, Kernel, run_steps
 
 
 class NumpyExecutable:
     """A program run step by step with NumPy; float32 and float64 alike."""
 
-    def __init__(self, program: Program, memory: HostMemory) -> None:
-        self.program, self.memory = program, memory
+    def __init__(
+        self, program: Program, memory: HostMemory, kernels: Mapping[type[Op], Kernel] = KERNELS
+    ) -> None:
+        self.program, self.memory, self._kernels = program, memory, kernels
         self._buffers = HostBuffers(program, memory)
         self.write, self.read = self._buffers.write, self._buffers.read
         for name, value in program.outputs.items():
@@ -47,7 +55,7 @@ class NumpyExecutable:
         place: dict[Value, Any] = dict(program.constants)
         place |= {v: buffers.inputs[n] for n, v in program.inputs.items()}
         place |= {v: buffers.state[n] for n, v in program.state.items()}
-        run_steps(program, place)
+        run_steps(program, place, self._kernels)
         for name, value in program.outputs.items():
             buffers.outputs[name] = np.array(place[value])
         fresh = {name: np.array(place[value]) for name, value in program.updates.items()}
@@ -59,7 +67,17 @@ class NumpyBackend:
     """Every op in plain NumPy."""
 
     name = "numpy"
-    capabilities = Capabilities(("float32", "float64"), notes={"numpy": np.__version__})
+    capabilities = Capabilities(
+        ("float32", "float64"), collectives=True, notes={"numpy": np.__version__}
+    )
+
+    _group: Group | None = None  # what `AllReduce` sums over; a backend of its own for each
+
+    def joined(self, group: Group) -> NumpyBackend:
+        """Return the backend that sums over a group."""
+        backend = copy(self)
+        backend._group = group
+        return backend
 
     def compile(self, program: Program, memory: Memory | None = None) -> NumpyExecutable:
         """Return an executable that interprets the program, composites taken apart, without what nobody reads.
@@ -71,8 +89,27 @@ class NumpyBackend:
             raise BackendError(
                 f"numpy: expected a memory of a host backend, given {type(memory).__name__}"
             )
-        program = remove_dead(decompose(program, lambda step: type(step.op) in KERNELS))
-        return NumpyExecutable(program, memory if memory is not None else HostMemory())
+        kernels = KERNELS
+        if self._group is not None:
+            kernels = {**KERNELS, AllReduce: partial(_all_reduce, self._group)}
+
+        def keep(
+            step: Step,
+        ) -> bool:  # a scan that sums is unrolled: its body is run without a group
+            return type(step.op) in kernels and not (
+                self._group is not None and isinstance(step.op, Scan) and sums_inside(step.op.body)
+            )
+
+        program = remove_dead(decompose(program, keep))
+        if self._group is not None:
+            check_programs(self._group, program)
+        return NumpyExecutable(program, memory if memory is not None else HostMemory(), kernels)
+
+
+def _all_reduce(group: Group, op: Op, x: np.ndarray) -> tuple[np.ndarray]:
+    total = np.array(x, order="C")
+    group.all_reduce(total)
+    return (total,)
 
 
 def available() -> tuple[bool, str]:

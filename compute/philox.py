@@ -26,26 +26,33 @@ def philox4x32(counter: np.ndarray, key: tuple[int, int]) -> np.ndarray:
     return np.stack([c0, c1, c2, c3], 1).astype(np.uint32)
 
 
-def words(size: int, seed: int, step: int, number: int) -> np.ndarray:
-    """Return `size` random 32-bit words of random op `number` at `step` under a 64-bit `seed`."""
-    blocks = np.arange(-(-size // 4), dtype=np.uint64)
+def words(size: int, seed: int, step: int, number: int, first: int = 0) -> np.ndarray:
+    """Return `size` random 32-bit words of random op `number` at `step` under a 64-bit `seed`.
+
+    `first`, a multiple of 4, is the number of the first of them.
+    """
+    blocks = np.arange(-(-size // 4), dtype=np.uint64) + np.uint64(first // 4)
     counter = np.empty((len(blocks), 4), np.uint32)
     counter[:, 0], counter[:, 1] = blocks & LOW, blocks >> SHIFT
     counter[:, 2], counter[:, 3] = step & 0xFFFFFFFF, number
     return philox4x32(counter, (seed & 0xFFFFFFFF, seed >> 32)).reshape(-1)[:size]
 
 
-def uniform(size: int, seed: int, step: int, number: int, dtype: str = "float32") -> np.ndarray:
+def uniform(
+    size: int, seed: int, step: int, number: int, dtype: str = "float32", first: int = 0
+) -> np.ndarray:
     """Return numbers in [0, 1), one word each: its upper 24 bits in float32, all 32 in float64."""
-    w = words(size, seed, step, number)
+    w = words(size, seed, step, number, first)
     if dtype == "float32":
         return (w >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
     return w * 2.0**-32
 
 
-def normal(size: int, seed: int, step: int, number: int, dtype: str = "float32") -> np.ndarray:
+def normal(
+    size: int, seed: int, step: int, number: int, dtype: str = "float32", first: int = 0
+) -> np.ndarray:
     """Return standard normal numbers: Box-Muller on the word pairs (0, 1) and (2, 3) of each block."""
-    w = words(-(-size // 4) * 4, seed, step, number).reshape(-1, 2).astype(np.float64)
+    w = words(-(-size // 4) * 4, seed, step, number, first).reshape(-1, 2).astype(np.float64)
     radius = np.sqrt(-2 * np.log((w[:, 0] + 1) * 2.0**-32))
     angle = 2 * math.pi * w[:, 1] * 2.0**-32
     both = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -237,7 +237,8 @@ def random(op: Random, seed: np.ndarray, step: np.ndarray) -> Arrays:
     """Draw from Philox."""
     function = {"uniform": philox.uniform, "normal": philox.normal}[op.kind]
     size = int(np.prod(op.shape, dtype=np.int64))
-    return (function(size, int(seed), int(step), op.number, op.dtype).reshape(op.shape),)
+    drawn = function(size, int(seed), int(step), op.number, op.dtype, op.first)
+    return (drawn.reshape(op.shape),)
 
 
 def scan(op: Scan, *arrays: np.ndarray) -> Arrays:
@@ -256,7 +257,8 @@ def scan(op: Scan, *arrays: np.ndarray) -> Arrays:
     return (*(np.array(c) for c in carries), *stacked)
 
 
-KERNELS: dict[type[Op], Callable[..., Arrays]] = {
+Kernel = Callable[..., Arrays]
+KERNELS: dict[type[Op], Kernel] = {
     Map: map_,
     Reduce: reduce,
     MatMul: matmul,
@@ -284,11 +286,13 @@ def interpret(program: Program, inputs: list[np.ndarray]) -> list[np.ndarray]:
     return [place[v] for v in program.outputs.values()]
 
 
-def run_steps(program: Program, place: dict[Any, np.ndarray]) -> None:
+def run_steps(
+    program: Program, place: dict[Any, np.ndarray], kernels: Mapping[type[Op], Kernel] = KERNELS
+) -> None:
     """Compute every step; `place` maps values to arrays and grows. Composites run through their decomposition."""
     for step in program.steps:
         arrays = [place[v] for v in step.inputs]
-        kernel = KERNELS.get(type(step.op))
+        kernel = kernels.get(type(step.op))
         if kernel is None:
             body = Program()
             ins = [body.input(f"in{i}", v.shape, v.dtype) for i, v in enumerate(step.inputs)]

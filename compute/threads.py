@@ -10,6 +10,7 @@ import os
 from types import ModuleType
 
 VARIABLES = ("CORTEX_NUM_THREADS", "OMP_NUM_THREADS")
+DEFAULT = "the cores this process may use"
 
 
 def get_num_threads() -> int:
@@ -59,7 +60,7 @@ def source() -> str:
         if os.environ.get(name, "").split(",")[0].strip() == str(count):
             return name
     is_default = count == int(module.available_cores())
-    return "the cores this process may use" if is_default else "set_num_threads"
+    return DEFAULT if is_default else "set_num_threads"
 
 
 def _native() -> ModuleType | None:

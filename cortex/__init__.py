@@ -39,6 +39,7 @@ _MODULES = (
     "activations",
     "compute",
     "datasets",
+    "distributed",
     "info",
     "initialisers",
     "layers",

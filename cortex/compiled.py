@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from cortex.compute.backend import Backend, Executable, Memory, PlanReport
 from cortex.compute.errors import ShapeError, near
+from cortex.compute.group import Group, in_group
 from cortex.compute.registry import get_backend
 from cortex.compute.spec import Spec
 from cortex.network import Network
@@ -101,13 +102,27 @@ def compiled(
     memory: Memory | None = None,
     seed: int = 0,
     aims: Sequence[Objective] = (),
+    group: Group | None = None,
 ) -> NetworkExecutable:
     """Compile a traced program; fill all state that `memory` does not hold yet (see `cortex.executables`)."""
     held = set(memory.names()) if memory is not None else set()
-    executable = get_backend(backend).compile(traced.program, memory)
+    executable = in_group(get_backend(backend), group).compile(traced.program, memory)
     made = NetworkExecutable(traced, executable, _labels(traced.network, aims))
     _fill(traced, executable, held, seed)
+    share_state(made, group, [name for name in traced.program.state if name not in held])
     return made
+
+
+def share_state(
+    executable: NetworkExecutable, group: Group | None, names: Iterable[str] | None = None
+) -> None:
+    """Give all processes of a group the state (of these names; None: all) that process 0 has."""
+    if group is None or group.size == 1:
+        return
+    for name in sorted(executable.program.state if names is None else names):  # as all others do
+        array = executable.read(name)
+        group.broadcast(array)
+        executable.executable.write(name, array)
 
 
 def _fill(traced: Traced, executable: Executable, held: set[str], seed: int) -> None:

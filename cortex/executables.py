@@ -23,6 +23,7 @@ import numpy as np
 from cortex.compiled import NetworkExecutable, batch_size_problems, compiled
 from cortex.compute.backend import Backend, Memory
 from cortex.compute.errors import DescriptionError, near
+from cortex.compute.group import Group, Share, share_of
 from cortex.network import Network
 from cortex.objectives import Columns, LossOf, TargetOf, objectives, the_output
 from cortex.prediction import predict
@@ -60,6 +61,7 @@ def training_step(
     memory: Memory | None = None,
     seed: int = 0,
     dtype: str | None = None,
+    group: Group | None = None,
 ) -> NetworkExecutable:
     """Return the executable of one training step; see `cortex.tracing` for the names of what it reads and writes.
 
@@ -71,6 +73,10 @@ def training_step(
     functions (build, output, target) -> 0-d value; `totals` keeps running sums of losses and metrics. `clip`
     limits the length of the whole gradient; `Clip` says more. `backend` None is the default one. `dtype`
     converts the network first.
+
+    With a `group` of several processes, `batch_size` is that of all together. Each makes this call and writes its
+    own examples, `share_of(group, batch_size)`; state, losses and metrics are then those of the whole batch, the
+    same bits in every process, and new state begins as that of process 0.
 
     Raises:
         DescriptionError: everything wrong with the arguments, at once.
@@ -87,11 +93,12 @@ def training_step(
     aims = objectives(network, loss, target, columns, problems)
     if problems:
         raise DescriptionError("training_step", problems)
+    share = _share(group, batch_size)
     traced = trace_training(
-        network, batch_size, aims, optimiser,
+        network, share.count if share else batch_size, aims, optimiser, share=share,
         clip=limits, sample_weight=sample_weight, metrics=wanted, totals=totals,
     )  # fmt: skip
-    return compiled(traced, backend, memory, seed, aims)
+    return compiled(traced, backend, memory, seed, aims, group)
 
 
 def evaluation(
@@ -107,6 +114,7 @@ def evaluation(
     backend: str | Backend | None = None,
     memory: Memory | None = None,
     seed: int = 0,
+    group: Group | None = None,
 ) -> NetworkExecutable:
     """Return the executable that gives losses, metrics and outputs in inference mode; arguments as in `training_step`.
 
@@ -119,10 +127,12 @@ def evaluation(
     aims = objectives(network, loss, target, columns, problems)
     if problems:
         raise DescriptionError("evaluation", problems)
+    share = _share(group, batch_size)
     traced = trace_evaluation(
-        network, batch_size, aims, sample_weight=sample_weight, metrics=wanted, totals=totals
-    )
-    return compiled(traced, backend, memory, seed, aims)
+        network, share.count if share else batch_size, aims, share=share,
+        sample_weight=sample_weight, metrics=wanted, totals=totals,
+    )  # fmt: skip
+    return compiled(traced, backend, memory, seed, aims, group)
 
 
 def inference(
@@ -197,6 +207,10 @@ def parameters_of(executable: NetworkExecutable, network: Network | None = None)
     return network.with_parameters(
         {name: executable.read(name) for name in network.parameter_specs}
     )
+
+
+def _share(group: Group | None, batch_size: int) -> Share | None:
+    return None if group is None or group.size == 1 else share_of(group, batch_size)
 
 
 def _parameter_names(network: Network) -> list[str]:

@@ -14,6 +14,7 @@ A data set is named columns of equal length (`Dataset`); a batch is a dict of ar
 | change columns or rows | `select`, `rename`, `map_batches`, `concatenate`, `shuffle` | `views` |
 | sample classes evenly | `balanced` | `sampling` |
 | prepare batches ahead | `prefetch` | `streams` |
+| read a part of each batch | `in_parts` | `table` |
 | split | `holdout`, `split`, `k_fold`, `out_of_fold` | `splits` |
 | encode labels, weigh classes | `one_hot`, `from_one_hot`, `class_weights`, ... | `labels` |
 | scale features | `Standardise`, `MinMax`, `scaling_from_data` | `scaling` |
@@ -45,7 +46,7 @@ from .scaling import MinMax, Standardise, scaling_from_data
 from .small import breast_cancer, corn, iris, xor
 from .splits import fold_rows, holdout, k_fold, out_of_fold, split, split_rows
 from .streams import Prefetch, prefetch
-from .table import Table
+from .table import Table, in_parts
 from .tabular import from_csv
 from .views import concatenate, map_batches, rename, select, shuffle
 
@@ -83,6 +84,7 @@ __all__ = [
     "from_one_hot",
     "from_structured",
     "holdout",
+    "in_parts",
     "inverse_class_counts",
     "iris",
     "k_fold",

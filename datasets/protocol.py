@@ -56,7 +56,7 @@ class Dataset(Protocol):
         """One epoch, each row once: in order without a seed, else permuted by (seed, epoch).
 
         The last batch is smaller where `batch_size` does not divide the length; it is left out
-        only if `drop_last`.
+        only if `drop_last`. A data set may take one more argument, `part`; see `in_parts`.
         """
 
     def take(self, rows: ArrayLike) -> Dataset:

@@ -11,7 +11,7 @@ from .errors import DataError
 from .labels import class_labels
 from .order import BALANCE, permutation, stream, whole
 from .protocol import Batch, Column, Dataset, Rows
-from .table import Table, in_batches, row_numbers
+from .table import WHOLE, Part, Table, in_batches, row_numbers
 
 
 def balanced(dataset: Dataset, by: str = "label", epoch_length: int = 1024) -> Dataset:
@@ -49,11 +49,16 @@ class Balanced(Table):
         return self._source.read(self.draw(None, 0)[row_numbers(rows, len(self))], columns)
 
     def batches(
-        self, batch_size: int, seed: int | None = None, epoch: int = 0, drop_last: bool = False
+        self,
+        batch_size: int,
+        seed: int | None = None,
+        epoch: int = 0,
+        drop_last: bool = False,
+        part: Part = WHOLE,
     ) -> Iterator[Batch]:
         """The rows drawn for (seed, epoch), in batches."""
         order = self.draw(seed, whole("epoch", epoch, 0))
-        return in_batches(self._source, order, batch_size, drop_last)
+        return in_batches(self._source, order, batch_size, drop_last, part)
 
     def draw(self, seed: int | None, epoch: int) -> Rows:
         """The source's row numbers [epoch_length], int64, that make up this epoch."""

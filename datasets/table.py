@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from inspect import signature
 from typing import overload
 
 import numpy as np
@@ -12,6 +13,9 @@ from numpy.typing import ArrayLike
 from .errors import DataError, unknown
 from .order import EPOCH, permutation, whole
 from .protocol import Array, Batch, Column, Dataset, Rows
+
+Part = tuple[int, int]  # (k, n): number k of n parts of each batch
+WHOLE: Part = (0, 1)
 
 
 class Table(ABC):
@@ -31,7 +35,12 @@ class Table(ABC):
         """The rows with these numbers, of all or of the named columns, as fresh arrays."""
 
     def batches(
-        self, batch_size: int, seed: int | None = None, epoch: int = 0, drop_last: bool = False
+        self,
+        batch_size: int,
+        seed: int | None = None,
+        epoch: int = 0,
+        drop_last: bool = False,
+        part: Part = WHOLE,
     ) -> Iterator[Batch]:
         """One epoch in batches, see `Dataset.batches`; DataError for a size < 1 or a bad seed."""
         epoch = whole("epoch", epoch, 0)
@@ -39,7 +48,7 @@ class Table(ABC):
             order = np.arange(len(self), dtype=np.int64)
         else:
             order = permutation(len(self), seed, EPOCH, epoch)
-        return in_batches(self, order, batch_size, drop_last)
+        return in_batches(self, order, batch_size, drop_last, part)
 
     def take(self, rows: ArrayLike) -> Dataset:
         """The data set of these row numbers, or of the rows where a mask [len] is true."""
@@ -89,11 +98,46 @@ class Subset(Table):
         return Subset(self._source, self._rows[row_numbers(rows, len(self))])
 
 
-def in_batches(source: Dataset, order: Rows, batch_size: int, drop_last: bool) -> Iterator[Batch]:
-    """The rows `order` of `source` in batches, the last one smaller or left out."""
+def in_batches(
+    source: Dataset, order: Rows, batch_size: int, drop_last: bool, part: Part = WHOLE
+) -> Iterator[Batch]:
+    """The rows `order` of `source` in batches, the last one smaller or left out; `part` of each."""
     size = whole("batch_size", batch_size, 1)
     end = len(order) // size * size if drop_last else len(order)
-    return (source.read(order[start : start + size]) for start in range(0, end, size))
+    batches = (order[start : start + size] for start in range(0, end, size))
+    return (source.read(rows[part_rows(len(rows), part)]) for rows in batches)
+
+
+def part_rows(count: int, part: Part) -> slice:
+    """The rows of part (k, n) of a batch of `count`: they differ by one at most, some have none.
+
+    Raises DataError unless 0 <= k < n.
+    """
+    number, parts = part
+    if not 0 <= number < parts:
+        raise DataError(f"part must be a pair (number, count) with number < count, got {part}")
+    return slice(count * number // parts, count * (number + 1) // parts)
+
+
+def in_parts(
+    dataset: Dataset, part: Part, batch_size: int, seed: int | None = None, epoch: int = 0,
+    drop_last: bool = False,
+) -> Iterator[Batch]:  # fmt: skip
+    """Part (k, n) of each of a data set's batches, for process k of n that share them out.
+
+    Ours read only these rows. A data set of another make, whose `batches` knows no `part`, reads
+    all of them.
+    """
+    if part == WHOLE:
+        return dataset.batches(batch_size, seed, epoch, drop_last)
+    if "part" in signature(dataset.batches).parameters:
+        return dataset.batches(batch_size, seed, epoch, drop_last, part=part)  # type: ignore[call-arg]
+    return (_cut(batch, part) for batch in dataset.batches(batch_size, seed, epoch, drop_last))
+
+
+def _cut(batch: Batch, part: Part) -> Batch:
+    rows = part_rows(len(next(iter(batch.values()))), part)
+    return {name: values[rows] for name, values in batch.items()}
 
 
 def row_numbers(rows: ArrayLike, count: int) -> Rows:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from .errors import DataError, report, unknown
 from .order import SHUFFLE, permutation
 from .protocol import Array, Batch, Column, Dataset
-from .table import Table, column_names, row_numbers
+from .table import WHOLE, Part, Table, column_names, in_parts, row_numbers
 
 
 def select(dataset: Dataset, *columns: str) -> Dataset:
@@ -117,12 +117,17 @@ class Renamed(_View):
         return {name: batch[self._names[name]] for name in names}
 
     def batches(
-        self, batch_size: int, seed: int | None = None, epoch: int = 0, drop_last: bool = False
+        self,
+        batch_size: int,
+        seed: int | None = None,
+        epoch: int = 0,
+        drop_last: bool = False,
+        part: Part = WHOLE,
     ) -> Iterator[Batch]:
         """The source's own batches, so that a sampling source keeps its order."""
         return (
             {new: batch[old] for new, old in self._names.items()}
-            for batch in self._source.batches(batch_size, seed, epoch, drop_last)
+            for batch in in_parts(self._source, part, batch_size, seed, epoch, drop_last)
         )
 
 
@@ -145,13 +150,21 @@ class Mapped(_View):
         return {name: batch[name] for name in names}
 
     def batches(
-        self, batch_size: int, seed: int | None = None, epoch: int = 0, drop_last: bool = False
+        self,
+        batch_size: int,
+        seed: int | None = None,
+        epoch: int = 0,
+        drop_last: bool = False,
+        part: Part = WHOLE,
     ) -> Iterator[Batch]:
         """The function of each of the source's own batches."""
-        return map(self._checked, self._source.batches(batch_size, seed, epoch, drop_last))
+        batches = in_parts(self._source, part, batch_size, seed, epoch, drop_last)
+        return map(self._checked, batches)
 
     def _checked(self, batch: Batch) -> Batch:
         """The function's result, or DataError where it is not what the columns announce."""
+        if not len(next(iter(batch.values()))):  # a function need not know what to do with no rows
+            return {n: np.empty((0, *c.shape), c.dtype) for n, c in self._columns.items()}
         mapped = _mapped(self._function, batch)
         found = {name: Column.of(values) for name, values in mapped.items()}
         problems = [

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
 
 from ..backend import Capabilities, Memory, PlanReport
 from ..errors import BackendError
+from ..group import Group, check_programs
 from ..host import HostBuffers, HostMemory, aligned
 from ..passes import (
     choose_layouts,
@@ -34,9 +36,15 @@ from .native import engine, native
 class CpuExecutable:
     """A compiled program: an arena, flat state, and a list of instructions run by one call."""
 
-    def __init__(self, program: Program, memory: HostMemory, exact: bool = False) -> None:
+    def __init__(
+        self,
+        program: Program,
+        memory: HostMemory,
+        exact: bool = False,
+        group: Group | None = None,
+    ) -> None:
         self.memory = memory
-        self._low = low = lower(program, exact)
+        self._low = low = lower(program, exact, group)
         self._buffers = buffers = HostBuffers(program, memory)
         early = prepared(low)
         kept, arena = assign(low, early)
@@ -165,16 +173,26 @@ class CpuBackend:
 
     name = "cpu"
 
+    _group: Group | None = None  # what `AllReduce` sums over; a backend of its own for each
+
     def __init__(self, exact: bool = False) -> None:
         """With `exact`, no algorithm that rounds more than the plain sum does: no Winograd convolutions."""
         self.exact = exact
+
+    def joined(self, group: Group) -> CpuBackend:
+        """Return the backend that sums over a group."""
+        backend = copy(self)
+        backend._group = group
+        return backend
 
     @property
     def capabilities(self) -> Capabilities:
         """float32 and float64, on as many threads as the engine uses now."""
         module = native()
         threads = module.get_num_threads() if module is not None else 1
-        return Capabilities(("float32", "float64"), threads=threads, notes={"engine": engine()})
+        return Capabilities(
+            ("float32", "float64"), threads=threads, collectives=True, notes={"engine": engine()}
+        )
 
     def set_num_threads(self, count: int) -> None:
         """Run on `count` threads from the next run on; without the native engine there is one.
@@ -191,7 +209,7 @@ class CpuBackend:
             BackendError: the memory is another backend's, or its state differs in shape or dtype.
         """
         from .costs import CpuCosts
-        from .providers import accepts_epilogue, keeps
+        from .providers import accepts_epilogue, keep
         from .providers.sums import accepts_sums
 
         if memory is not None and not isinstance(memory, HostMemory):
@@ -199,13 +217,16 @@ class CpuBackend:
                 f"cpu: expected a memory of a host backend, given {type(memory).__name__}"
             )
         check_supported(program)
-        program = simplify(decompose(program, keeps))
+        program = simplify(decompose(program, keep(self._group)))
         if native() is not None:
             program = choose_layouts(fold_affine(program), CpuCosts(self.exact))
             program = simplify(program)
         program = fuse_sums(simplify(fuse_maps(program)), accepts_sums)
         program = updates_last(isolate(fuse_epilogues(program, accepts_epilogue)))
-        return CpuExecutable(program, memory if memory is not None else HostMemory(), self.exact)
+        if self._group is not None:
+            check_programs(self._group, program)
+        held = memory if memory is not None else HostMemory()
+        return CpuExecutable(program, held, self.exact, self._group)
 
 
 def available() -> tuple[bool, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import BackendError
+from ..group import Group
 from ..plan import lowering as plan
 from ..plan.arena import Arena, assign
 from ..plan.prepared import prepared, watched
@@ -15,12 +16,14 @@ __all__ = ["Arena", "Lowering", "assign", "check_supported", "lower", "prepared"
 Lowering = plan.Lowering[Instruction]
 
 
-def lower(program: Program, exact: bool = False) -> Lowering:
+def lower(program: Program, exact: bool = False, group: Group | None = None) -> Lowering:
     """Choose a provider for every step and return the instructions; nothing has an address yet."""
     from .providers import provide
     from .providers.movement import copy_whole
 
-    return plan.fill(Lowering(program, Storage(program), exact=exact), provide, copy_whole)
+    return plan.fill(
+        Lowering(program, Storage(program), exact=exact, group=group), provide, copy_whole
+    )
 
 
 def check_supported(program: Program) -> None:

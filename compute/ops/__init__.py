@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .all_reduce import AllReduce, SharedBatchNormalisation
 from .convolution import Convolution, ConvolutionInputGradient, ConvolutionKernelGradient
 from .dropout import Dropout
 from .embedding import Embedding
@@ -28,12 +29,13 @@ PRIMITIVES = (
 COMPOSITES = (
     Softmax, LogSoftmax, SoftmaxCrossEntropy, BatchNormalisation, Normalisation, LayerNormalisation, RmsNormalisation,
     LocalResponseNormalisation, Dropout, Linear, BiasedConvolution, Embedding, StopGradient, Scan,
+    AllReduce, SharedBatchNormalisation,
 )  # fmt: skip
 
 __all__ = [
-    "COMPOSITES", "PRIMITIVES", "BatchNormalisation", "BiasedConvolution", "Concatenate", "Convolution",
+    "COMPOSITES", "PRIMITIVES", "AllReduce", "BatchNormalisation", "BiasedConvolution", "Concatenate", "Convolution",
     "ConvolutionInputGradient", "ConvolutionKernelGradient", "Dropout", "Embedding", "Gather", "LayerNormalisation",
     "Linear", "LocalResponseNormalisation", "LogSoftmax", "Map", "MatMul", "Normalisation", "Pad", "Pool",
-    "PoolGradient", "Random", "Reduce", "Reshape", "RmsNormalisation", "ScatterAdd", "Scan", "Slice", "Softmax",
-    "SoftmaxCrossEntropy", "StopGradient", "Transpose", "Window",
+    "PoolGradient", "Random", "Reduce", "Reshape", "RmsNormalisation", "ScatterAdd", "Scan",
+    "SharedBatchNormalisation", "Slice", "Softmax", "SoftmaxCrossEntropy", "StopGradient", "Transpose", "Window",
 ]  # fmt: skip

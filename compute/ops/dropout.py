@@ -11,7 +11,7 @@ from ..errors import ShapeError, near
 from ..program import Cotangents, Op, Program, Value, Values
 from ..spec import Spec
 from .checks import need_float, need_probability
-from .random import Random
+from .random import Random, drawn
 
 DISTRIBUTIONS = ("bernoulli", "gaussian")
 
@@ -23,12 +23,14 @@ class Dropout(Op):
     `bernoulli`: 0 with probability p, else 1 / (1 - p); `gaussian`: N(1, p / (1 - p)), which has
     the same variance (Srivastava et al. 2014, section 10). Inputs: x, seed, step; the noise is that
     of random op `number` of a program (`Program.next_random`, `ops.random.random_state`), so it is
-    the same on every backend and in the gradient.
+    the same on every backend and in the gradient. `first` is the number of the first element of x
+    in the whole batch, of which x may be a part.
     """
 
     probability: float
     number: int
     distribution: Literal["bernoulli", "gaussian"] = "bernoulli"
+    first: int = 0
 
     def infer(self, x: Spec, seed: Spec, step: Spec) -> tuple[Spec, ...]:  # type: ignore[override]
         """The spec of x stays."""
@@ -47,10 +49,15 @@ class Dropout(Op):
         """Random numbers, then one map."""
         p = self.probability
         if self.distribution == "bernoulli":
-            uniform = build.apply(Random("uniform", x.shape, self.number, x.dtype), seed, step)
+            uniform = self._drawn(build, "uniform", x, seed, step)
             return (build.map(lambda x, u: m.where(u < p, 0, x * (1 / (1 - p))), x, uniform),)
-        normal = build.apply(Random("normal", x.shape, self.number, x.dtype), seed, step)
+        normal = self._drawn(build, "normal", x, seed, step)
         return (build.map(lambda x, n: x * (1 + math.sqrt(p / (1 - p)) * n), x, normal),)
+
+    def _drawn(
+        self, build: Program, kind: Literal["uniform", "normal"], x: Value, seed: Value, step: Value
+    ) -> Value:
+        return drawn(build, Random(kind, x.shape, self.number, x.dtype), self.first, seed, step)
 
     def gradient(
         self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..errors import ShapeError, near
@@ -17,6 +17,7 @@ class Random(Op):
     """Philox4x32-10 numbers: key = seed, counter = (block of 4 elements: 2 words, step, `number` of the op).
 
     Inputs: seed (uint64, 0-d) and step (int64, 0-d). `uniform` in [0, 1); `normal` has mean 0 and variance 1.
+    `first`, a multiple of 4, is the number of its first element: a process that has a part of a batch draws the part.
     See `cortex.compute.philox` for the mapping from words to numbers.
     """
 
@@ -24,6 +25,7 @@ class Random(Op):
     shape: Shape
     number: int
     dtype: str = "float32"
+    first: int = 0
 
     def infer(self, seed: Spec, step: Spec) -> tuple[Spec, ...]:  # type: ignore[override]
         """The given shape and dtype."""
@@ -33,6 +35,8 @@ class Random(Op):
             raise ShapeError(
                 f"Random: expected a seed uint64[] and a step int64[] and a float dtype, given {seed}, {step}"
             )
+        if self.first < 0 or self.first % 4:
+            raise ShapeError(f"Random: first must be a multiple of 4 from 0 on, given {self.first}")
         return (Spec(self.shape, self.dtype),)
 
     def gradient(
@@ -46,13 +50,31 @@ SEED, STEP = "random.seed", "random.step"
 
 
 def random(
-    build: Program, kind: Literal["uniform", "normal"], shape: Shape, dtype: str = "float32"
+    build: Program,
+    kind: Literal["uniform", "normal"],
+    shape: Shape,
+    dtype: str = "float32",
+    first: int = 0,
 ) -> Value:
     """Record the next random op of a program; the program gets the state `random.seed` and `random.step`.
 
-    Each run advances the step, so each run sees other numbers.
+    Each run advances the step, so each run sees other numbers. `first` is the number of the first element.
     """
-    return build.apply(Random(kind, tuple(shape), build.next_random(), dtype), *random_state(build))
+    return drawn(
+        build, Random(kind, tuple(shape), build.next_random(), dtype), first, *random_state(build)
+    )
+
+
+def drawn(build: Program, op: Random, first: int, seed: Value, step: Value) -> Value:
+    """Record the numbers of `op` from element `first` on, whatever multiple it is of."""
+    from .movement import Reshape, Slice
+
+    skip = first % 4
+    if not skip:
+        return build.apply(replace(op, first=first), seed, step)
+    size = skip + Spec(op.shape, op.dtype).size
+    flat = build.apply(replace(op, shape=(size,), first=first - skip), seed, step)
+    return build.apply(Reshape(op.shape), build.apply(Slice((skip,), (size,)), flat))
 
 
 def random_state(build: Program) -> tuple[Value, Value]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..backend import StepReport
+from ..group import Group
 from ..program import Program, Step, Value
 from ..spec import Spec
 from .storage import Operand, Place, Root, Storage, is_alias
@@ -36,6 +37,7 @@ class Lowering(Generic[Instruction]):
 
     program: Program
     storage: Storage
+    group: Group | None = None  # what `AllReduce` sums over
     exact: bool = False  # no algorithm that trades rounding for speed (Winograd's convolutions)
     instructions: list[Instruction] = field(default_factory=list)
     reports: list[StepReport] = field(default_factory=list)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ..ops import Concatenate, Map, Reshape, Slice
+from ..ops import AllReduce, Concatenate, Map, Reshape, Slice
 from ..program import Program, Step, Value, begin_copy, finish_copy
 from ..spec import ITEM_BYTES, Spec
 
@@ -97,7 +97,7 @@ class Storage:
         for name, value in program.updates.items():
             if not self._bind_update(program.state[name], value):
                 self.copies.append((program.state[name], value))
-        self._in_place_maps()
+        self._in_place()
 
     def same(self, a: Value, b: Value) -> bool:
         """Whether two values lie at the same place."""
@@ -153,11 +153,11 @@ class Storage:
                 if found is final:
                     yield number, offset - base, offset - base + value.spec.bytes, value
 
-    def _in_place_maps(self) -> None:
-        """Let a map write over an input that dies with it."""
+    def _in_place(self) -> None:
+        """Let a map, or a sum over processes, write over an input that dies with it."""
         last = self.last_uses()
         for number, step in enumerate(self.program.steps):
-            if not isinstance(step.op, Map):
+            if not isinstance(step.op, (Map, AllReduce)):
                 continue
             for out in step.outputs:
                 place = self.place[out]

@@ -29,11 +29,16 @@ SIZES = (1, 3, 4, 1003, 70001)
 
 
 def _generated(
-    backend: Backend, kind: str, shape: tuple[int, ...], dtype: str, key: tuple[int, int, int]
+    backend: Backend,
+    kind: str,
+    shape: tuple[int, ...],
+    dtype: str,
+    key: tuple[int, int, int],
+    first: int = 0,
 ) -> np.ndarray:
     p = Program()
     seed, step = p.input("seed", (), "uint64"), p.input("step", (), "int64")
-    p.output("y", p.apply(Random(kind, shape, key[2], dtype), seed, step))  # type: ignore[arg-type]
+    p.output("y", p.apply(Random(kind, shape, key[2], dtype, first), seed, step))  # type: ignore[arg-type]
     inputs = {"seed": np.uint64(key[0]), "step": np.int64(key[1])}
     return execute(backend, p, inputs).read("y")
 
@@ -75,6 +80,19 @@ def shapes(backend: Backend) -> None:
     """Element i of an array depends on i, not on the shape."""
     flat = _generated(backend, "uniform", (210,), "float32", KEYS[1])
     equal("shape", _generated(backend, "uniform", (5, 6, 7), "float32", KEYS[1]).ravel(), flat)
+
+
+@checking(CHECKS, "random/parts")
+def parts(backend: Backend) -> None:
+    """Numbers drawn from element `first` on are those that the whole has there."""
+    for kind in ("uniform", "normal"):
+        whole = _generated(backend, kind, (1075,), "float32", KEYS[-1])
+        part = _generated(backend, kind, (75,), "float32", KEYS[-1], first=1000)
+        equal(f"{kind} from 1000 on", part, whole[1000:])
+    first = 2**34 - 8  # the first word of the counter overflows
+    part = _generated(backend, "uniform", (75,), "float32", KEYS[-1], first=first)
+    wanted = philox.uniform(75, *KEYS[-1], "float32", first)
+    equal(f"uniform from {first} on", part, wanted)
 
 
 @checking(CHECKS, "random/moments")

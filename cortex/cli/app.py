@@ -87,6 +87,13 @@ def train(
     limit: Annotated[
         int | None, _option("Use the first so many examples of each set, for quick runs.", min=1)
     ] = None,
+    distributed: Annotated[
+        bool,
+        _option(
+            "Share each batch out among the processes of `mpiexec -n N cortex train ...`.",
+            "--distributed",
+        ),
+    ] = False,
     threads: Threads = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -105,7 +112,7 @@ def train(
         "seed": seed, "target_accuracy": target_accuracy, "data": data, "test": test, "data_dir": data_dir,
         "limit": limit,
     }  # fmt: skip
-    wishes = Wishes(out, resume, overwrite, threads, json, quiet)
+    wishes = Wishes(out, resume, overwrite, threads, json, quiet, distributed)
     raise typer.Exit(run(source, given, step_size, wishes))
 
 

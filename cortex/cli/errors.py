@@ -53,6 +53,16 @@ def words(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
+_muted = False
+
+
+def mute() -> None:
+    """Say nothing any more: another process speaks for this one."""
+    global _muted
+    _muted = True
+
+
 def say(text: str) -> None:
     """Write a line to standard error."""
-    print(text, file=sys.stderr, flush=True)
+    if not _muted:
+        print(text, file=sys.stderr, flush=True)

@@ -17,6 +17,7 @@ from .errors import say
 from .folder import CHECKPOINT, CONFIG
 
 if TYPE_CHECKING:
+    from cortex.compute.group import Group
     from cortex.datasets import Dataset
     from cortex.network import Network
     from cortex.training import Checkpoint
@@ -33,6 +34,7 @@ class Job:
     training: Dataset
     test: Dataset | None
     resume: Checkpoint | None
+    group: Group | None = None  # the processes that train together
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Wishes:
     threads: int | None = None
     json: bool = False
     quiet: bool = False
+    distributed: bool = False
 
 
 def settings(
@@ -147,7 +150,9 @@ def use_threads(count: int | None) -> None:
         raise DescriptionError("environment", [str(error)]) from None
 
 
-def prepared(config: Config, resume: Path | None, step_size: float | None) -> Job:
+def prepared(
+    config: Config, resume: Path | None, step_size: float | None, group: Group | None = None
+) -> Job:
     """Return the run that a config describes, `resume` being the folder of one that goes on.
 
     Raises:
@@ -181,4 +186,4 @@ def prepared(config: Config, resume: Path | None, step_size: float | None) -> Jo
                 say(f"note: {what}: {remark}")
     steps = config.epochs * -(-len(training) // config.batch_size)
     optimiser = scheduled(optimiser, config.schedule, steps)
-    return Job(config, network, loss, optimiser, training, test, start)
+    return Job(config, network, loss, optimiser, training, test, start, group)

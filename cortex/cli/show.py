@@ -57,3 +57,9 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def workers(processes: int, threads: int) -> str:
+    """Return how many threads there are, and in how many processes where there are several."""
+    each = f"{threads} thread{'s' * (threads != 1)}"
+    return each if processes == 1 else f"{processes} processes, {each} in each"

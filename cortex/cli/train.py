@@ -9,13 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cortex import distributed
+
 from . import show
-from .errors import say
+from .errors import mute, say
 from .folder import BEST, CHECKPOINT, CONFIG, LOGS, RESULTS, RunFolder
 from .results import collected, draw, past, report, score
 from .settings import Job, Wishes, prepared, settings, use_threads
 
 if TYPE_CHECKING:
+    from cortex.distributed import Group
     from cortex.training import Result
 
 
@@ -27,11 +30,46 @@ def train(
     Raises:
         CortexError, DataError: bad input; nothing was written.
     """
-    config, name = settings(source, given, step_size, wishes)
-    use_threads(wishes.threads)
-    place = wishes.resume or wishes.out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    folder = RunFolder(place, resumed=wishes.resume is not None, overwrite=wishes.overwrite)
-    job = prepared(config, place if wishes.resume else None, step_size)
+    group, now = _joined(wishes), time.strftime("%Y%m%d-%H%M%S")
+    if group is not None:
+        (now, *_) = group.gather(now)  # clocks may differ
+    with distributed.agreed(group):
+        config, name = settings(source, given, step_size, wishes)
+        use_threads(wishes.threads)
+        place = wishes.resume or wishes.out or Path("runs") / f"{name}-{now}"
+        folder = None
+        if distributed.is_leader(group):
+            folder = RunFolder(place, wishes.resume is not None, wishes.overwrite)
+        job = prepared(config, place if wishes.resume else None, step_size, group)
+    with distributed.ending_together(group, lambda: _advice(place)):
+        if folder is not None:
+            code = _lead(job, folder, name, given, wishes)
+        else:
+            code = _follow(job)
+        return code if group is None else int(group.gather(str(code))[0])
+
+
+def _advice(place: Path) -> str:
+    """Return how to go on after a run was ended, if it got anywhere."""
+    kept = (place / CHECKPOINT).is_dir()
+    return f" (go on with: cortex train --resume {place})" if kept else ""
+
+
+def _joined(wishes: Wishes) -> Group | None:
+    """Return the processes that train together; all but the first fall silent."""
+    if not wishes.distributed:
+        return None
+    group = distributed.join()
+    if group.size == 1:
+        say(f"note: {distributed.ALONE}")
+        return None
+    if not distributed.is_leader(group):
+        mute()
+    return group
+
+
+def _lead(job: Job, folder: RunFolder, name: str, given: Mapping[str, Any], wishes: Wishes) -> int:
+    """Train, keep the run in its folder and report; return the exit code."""
     with folder:
         if wishes.resume is None or any(value is not None for value in given.values()):
             folder.write_json(CONFIG, _record(job, name))
@@ -44,6 +82,14 @@ def train(
     return report(results, job, folder, wishes)
 
 
+def _follow(job: Job) -> int:
+    """Train as the leader does, and keep nothing."""
+    from cortex import fit
+
+    fit(job.network, job.training, progress=False, **_options(job))
+    return 0
+
+
 def _record(job: Job, name: str) -> dict[str, Any]:
     """Return what config.json holds: a complete config, the network written out."""
     import cortex
@@ -53,7 +99,7 @@ def _record(job: Job, name: str) -> dict[str, Any]:
 
 
 def _fit(job: Job, folder: RunFolder, wishes: Wishes) -> Result:
-    from cortex import fit, stopping
+    from cortex import fit
 
     config = job.config
     if not wishes.quiet:
@@ -63,28 +109,38 @@ def _fit(job: Job, folder: RunFolder, wishes: Wishes) -> Result:
     bar = not wishes.quiet and sys.stderr.isatty()
     if not (wishes.quiet or bar):
         watching.append(show.EpochLines(config.epochs))
-    aim = config.target_accuracy
     return fit(
-        job.network, job.training, test=job.test, loss=job.loss, optimiser=job.optimiser, target=config.target,
-        epochs=config.epochs, batch_size=config.batch_size, seed=config.seed, backend=config.backend,
-        stop=[stopping.target("test_accuracy", aim)] if aim is not None else [],
-        observers=watching, progress=bar, checkpoint=folder.path / CHECKPOINT, resume=job.resume,
+        job.network, job.training, observers=watching, progress=bar, checkpoint=folder.path / CHECKPOINT,
+        **_options(job),
     )  # fmt: skip
+
+
+def _options(job: Job) -> dict[str, Any]:
+    """Return what every process that trains gives to `fit`."""
+    from cortex import stopping
+
+    config, aim = job.config, job.config.target_accuracy
+    return {
+        "test": job.test, "loss": job.loss, "optimiser": job.optimiser, "target": config.target,
+        "epochs": config.epochs, "batch_size": config.batch_size, "seed": config.seed, "backend": config.backend,
+        "stop": [stopping.target("test_accuracy", aim)] if aim is not None else [],
+        "resume": job.resume, "distributed": job.group if job.group is not None else False,
+    }  # fmt: skip
 
 
 def _headline(job: Job, folder: RunFolder) -> str:
     from cortex import info
 
     backend = info.chosen(job.config.backend)
-    threads = info.threads()["count"]
     doing = (
         "training"
         if job.resume is None
         else f"going on after {job.resume.position['step']:,} steps with"
     )
+    workers = show.workers(1 if job.group is None else job.group.size, info.threads()["count"])
     return (
         f"{doing} {job.network.parameter_count:,} parameters on {len(job.training):,} examples; "
-        f"backend {backend}, engine {info.engine_of(backend)}, {threads} threads; run in {folder.path}"
+        f"backend {backend}, engine {info.engine_of(backend)}, {workers}; run in {folder.path}"
     )
 
 

@@ -33,7 +33,8 @@ class Dropout(Base):
         """Any shape; it stays."""
         if not build.training or self.probability == 0:
             return x
-        op = ops.Dropout(self.probability, build.program.next_random(), self.distribution)
+        number, first = build.program.next_random(), build.first(x.shape)
+        op = ops.Dropout(self.probability, number, self.distribution, first)
         return build.apply(op, x, *random_state(build.program))
 
 

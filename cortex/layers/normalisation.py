@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 from cortex.build import Build
 from cortex.compute import ops
 from cortex.compute.errors import ShapeError
-from cortex.compute.program import Value
+from cortex.compute.program import Op, Value
 from cortex.compute.spec import Shape, Spec
 from cortex.initialisers import Ones, Zeros
 from cortex.layers.base import AXIS, Base, register
@@ -24,8 +25,8 @@ class BatchNormalisation(Base):
 
     They are taken per channel (axis 1) or per element of an example. Training also refreshes the
     running ones, which inference uses: running = momentum running + (1 - momentum) batch, the
-    variance of the batch being the unbiased one, with n / (n - 1). Ioffe and Szegedy 2015,
-    algorithms 1 and 2.
+    variance of the batch being the unbiased one, with n / (n - 1). Where several processes train
+    together, the batch is that of all of them. Ioffe and Szegedy 2015, algorithms 1 and 2.
     """
 
     momentum: float = 0.9
@@ -59,10 +60,13 @@ class BatchNormalisation(Base):
         """[N, C, ...]; the shape stays."""
         axes = (0, *range(2, x.spec.rank)) if self.per == "channel" else (0,)
         if not build.training:
-            op = ops.Normalisation(axes, self.epsilon)
-            return build.apply(op, x, running_mean, running_variance, scale, bias)
-        y, mean, variance = build.apply(ops.BatchNormalisation(axes, self.epsilon), x, scale, bias)
-        count = x.spec.size // max(1, scale.spec.size)
+            still = ops.Normalisation(axes, self.epsilon)
+            return build.apply(still, x, running_mean, running_variance, scale, bias)
+        count = build.total(x.shape[0]) * prod(x.shape[1:]) // max(1, scale.spec.size)
+        op: Op = ops.BatchNormalisation(axes, self.epsilon)
+        if build.share is not None:
+            op = ops.SharedBatchNormalisation(axes, self.epsilon, count)
+        y, mean, variance = build.apply(op, x, scale, bias)
         old, new = self.momentum, 1 - self.momentum
         unbiased = new * count / max(1, count - 1)
         build.update(running_mean, build.map(lambda r, b: old * r + new * b, running_mean, mean))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cortex.build import Build
 from cortex.compute import math as m
-from cortex.compute.ops.reduce import mean, reduce_axes
+from cortex.compute.ops.reduce import reduce_axes
 from cortex.compute.program import Value
 from cortex.compute.spec import Spec
 from cortex.initialisers import Ones, Zeros
@@ -53,7 +53,7 @@ class Normaliser(Base):
         )
         if build.training:
             for old, batch in ((mu, x), (running_square, x * x)):
-                new = mean(build.program, batch, 0)
+                new = build.mean(batch)
                 build.update(old, build.map(lambda o, n: o + self.learn_rate * (n - o), old, new))
             if self.factor:
                 build.penalty(self._pull(build, x, mu, sd))

@@ -82,9 +82,10 @@ class CentreLoss:
         self, build: Build, centres: Value, rows: Value, difference: Value, present: Value
     ) -> Value:
         collect, ones = ScatterAdd(self.classes), [1] * (centres.spec.rank - 1)
-        count = build.apply(collect, rows, present)
+        count = build.across(build.apply(collect, rows, present))
         count = reshape_to(build.program, m.maximum(count, 1.0), (self.classes, *ones))
-        moved = centres + self.alpha * build.apply(collect, rows, difference) / count
+        pull = build.across(build.apply(collect, rows, difference))
+        moved = centres + self.alpha * pull / count
         if self.radius is None:
             return moved
         axes = tuple(range(1, centres.spec.rank))

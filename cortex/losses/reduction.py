@@ -9,7 +9,7 @@ from cortex.build import Build
 from cortex.compute import math as m
 from cortex.compute.errors import ShapeError
 from cortex.compute.ops.map import convert
-from cortex.compute.ops.reduce import mean, reduce_axes
+from cortex.compute.ops.reduce import reduce_axes
 from cortex.compute.program import Value
 from cortex.compute.spec import Spec
 from cortex.protocols import Loss, Parameter
@@ -46,7 +46,9 @@ def reduce_terms(
     """Return sum(weight * sample weight * term) / sum(weight * sample weight), 0-d.
 
     `terms`, `weights` and `sample_weights` are [N]; weights are >= 0 and None means all 1. Where
-    all weights are 0 (nothing is present) the result is 0 and so is its gradient.
+    all weights are 0 (nothing is present) the result is 0 and so is its gradient. Where several
+    processes train together, the divisor is that of the whole batch, and the sum of the results of
+    all processes is the loss.
 
     Raises:
         ShapeError: the shapes differ.
@@ -61,9 +63,10 @@ def reduce_terms(
         convert(build.program, w, terms.dtype) for w in (weights, sample_weights) if w is not None
     ]
     if not given:
-        return mean(build.program, terms)
+        count = build.total(terms.spec.size)
+        return reduce_axes(build.program, "sum", terms, None) * (1 / max(1, count))
     w = given[0] if len(given) == 1 else given[0] * given[1]
-    total = reduce_axes(build.program, "sum", w, None)
+    total = build.across(reduce_axes(build.program, "sum", w, None))
     return reduce_axes(build.program, "sum", w * terms, None) / positive(total)
 
 

@@ -2,7 +2,9 @@
 
 A training program, in this order: every node's forward pass under its name; the loss of each output, a
 weighted mean of terms over examples; the penalties; the gradient of it all, joined into one flat value per
-group of parameters; clipping; the optimiser, one fused pass per group; max-norm constraints; the statistics.
+group of parameters and summed over the processes that train together; clipping; the optimiser, one fused
+pass per group; max-norm constraints; the statistics. Where several processes train together, each writes its
+own examples, and all that it reads but the network's outputs is of the whole batch.
 The names in a program:
 
 | name | kind | what |

@@ -9,6 +9,7 @@ import numpy as np
 
 from cortex.build import Build
 from cortex.compute.errors import ShapeError
+from cortex.compute.group import Share
 from cortex.compute.program import Program, Value
 from cortex.network.forward import Forward
 from cortex.parameters import Layout, layout
@@ -32,10 +33,12 @@ class Traced:
     numbers: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def trace_forward(network: Network, batch: int, training: bool = False) -> Traced:
-    """Record the forward pass of every node; nothing is named as output yet."""
+def trace_forward(
+    network: Network, batch: int, training: bool = False, share: Share | None = None
+) -> Traced:
+    """Record the forward pass of every node; nothing is named as output yet. `batch` examples are here, see `Build`."""
     program = Program()
-    build = Build(program, training, network.dtype)
+    build = Build(program, training, network.dtype, share=share)
     plan = layout(network)
     values = plan.declare(program, network.dtype)
     forward = Forward(build, network.by_name, values.__getitem__)

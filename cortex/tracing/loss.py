@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from cortex.build import Build
 from cortex.compute import math as m
 from cortex.compute.errors import ShapeError
+from cortex.compute.group import Share
+from cortex.compute.ops.all_reduce import all_reduce_together
 from cortex.compute.ops.map import convert, filled
 from cortex.compute.ops.reduce import reduce_axes, reshape_to
 from cortex.compute.program import Value
@@ -47,20 +49,22 @@ def trace_loss(
     metrics: Mapping[str, Metric] | None = None,
     totals: bool = False,
     flat: bool = True,
+    share: Share | None = None,
 ) -> tuple[Traced, Value, Value | None]:
     """Record forward pass, losses, metrics and outputs.
 
     Returns what has been traced, the loss of the examples with the penalties of layers, and the penalty of
     attributes (l1, l2), which is no part of it: where `flat`, its gradient must be taken with respect to the flat
-    buffers, which is one pass over each, else with respect to the parameters.
+    buffers, which is one pass over each, else with respect to the parameters. With a `share`, the first of the two is
+    what the examples of this process add to that of the whole batch, and so is its gradient; all outputs but those of
+    the network are of the whole batch.
     """
-    traced = trace_forward(network, batch, training)
+    traced = trace_forward(network, batch, training, share)
     build, program = traced.build, traced.program
     weights = program.input(SAMPLE_WEIGHT, (batch,), network.dtype) if sample_weight else None
     targets: dict[str, Value] = {}
     parts: dict[str, Value] = {}
     sums: dict[str, Value] = {}
-    total: Value | None = None
     trained = {o.output for o in objectives}
     # a loss of an inner node, such as centre loss, is no prediction to be judged
     judged = trained & set(network.outputs) or trained
@@ -72,27 +76,27 @@ def trace_loss(
             terms, present = o.loss.terms(
                 build, output, target, **_loss_parameters(traced, o, output, target)
             )
-            value = reduce_terms(build, terms, present, weights)
-        parts[f"loss.{o.output}"] = value
-        total = _plus(total, value if o.weight == 1 else value * o.weight)
+            parts[f"loss.{o.output}"] = reduce_terms(build, terms, present, weights)
         for name, metric in (metrics or {}).items() if o.output in judged else ():
             key = f"metric.{name}" if len(judged) == 1 else f"metric.{name}.{o.output}"
             with program.scope(key):
                 sums[key] = metric(build, output, target)
-    if total is None:
+    if not parts:
         raise ShapeError("loss: expected the loss of at least one output, given none")
-    penalty = None
-    for p in build.penalties:
-        penalty = _plus(penalty, p)
-    data = _plus(total, penalty) if penalty is not None else total
+    if build.penalties:
+        parts["loss.penalty"] = _penalty_of_layers(traced)
+    data = _weighted(objectives, parts)
+    seen, seen_parts = data, parts
+    if build.share is not None:
+        found = _over_all(traced, {**parts, **sums})
+        seen_parts, sums = ({n: found[n] for n in group} for group in (parts, sums))
+        seen = _weighted(objectives, seen_parts)
     attributes = _penalty(traced, flat)
-    whole = data if attributes is None else data + attributes
+    whole = seen if attributes is None else seen + attributes
     if attributes is not None:
-        penalty = _plus(penalty, attributes)
-    if penalty is not None:
-        parts["loss.penalty"] = penalty
+        seen_parts["loss.penalty"] = _plus(seen_parts.get("loss.penalty"), attributes)
     program.output("loss", whole)
-    named = {**(parts if len(parts) > 1 else {}), **sums}
+    named = {**(seen_parts if len(seen_parts) > 1 else {}), **sums}
     for name, value in named.items():
         program.output(name, value)
     name_outputs(traced)
@@ -154,13 +158,44 @@ def _penalty(traced: Traced, flat: bool) -> Value | None:
     return total
 
 
+def _weighted(objectives: Sequence[Objective], parts: Mapping[str, Value]) -> Value:
+    """Return the weighted sum of the losses, with the penalty of layers."""
+    total: Value | None = None
+    for o in objectives:
+        value = parts[f"loss.{o.output}"]
+        total = _plus(total, value if o.weight == 1 else value * o.weight)
+    if "loss.penalty" in parts:
+        total = _plus(total, parts["loss.penalty"])
+    return total  # type: ignore[return-value]
+
+
+def _penalty_of_layers(traced: Traced) -> Value:
+    """Return the sum of what layers added: a mean over examples, hence weighted by how many of them are here."""
+    share, total = traced.build.share, None
+    for p in traced.build.penalties:
+        total = _plus(total, p)
+    return total if share is None else total * (share.count / share.total)  # type: ignore[return-value, operator]
+
+
+def _over_all(traced: Traced, shares: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the sums of 0-d values over all processes, in one message."""
+    program = traced.program
+    with program.scope("all processes"):
+        wide = [convert(program, v, "float64") for v in shares.values()]
+        sums = all_reduce_together(program, wide)
+        return {
+            n: convert(program, s, v.dtype) for (n, v), s in zip(shares.items(), sums, strict=True)
+        }
+
+
 def _accumulate(traced: Traced, scalars: Mapping[str, Value], weights: Value | None) -> None:
     """Add scalars to running sums; losses, which are means, count as often as there are examples in the batch."""
     program = traced.program
     if weights is None:
-        examples = filled(program, float(traced.batch), (), "float64")
+        examples = filled(program, float(traced.build.total(traced.batch)), (), "float64")
     else:
-        examples = reduce_axes(program, "sum", convert(program, weights, "float64"), None)
+        local = reduce_axes(program, "sum", convert(program, weights, "float64"), None)
+        examples = traced.build.across(local)
     for name, value in {**scalars, "examples": examples}.items():
         wide = convert(program, value, "float64")
         add = wide * examples if name.startswith("loss") else wide

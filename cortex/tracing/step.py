@@ -12,6 +12,7 @@ from cortex.compute.autodiff import gradients
 from cortex.compute.errors import ShapeError
 from cortex.compute.expression import symbol
 from cortex.compute.ops import Map
+from cortex.compute.ops.all_reduce import all_reduce_together
 from cortex.compute.ops.reduce import reshape_to
 from cortex.compute.program import Program, Value
 from cortex.optimise.constraints import clip_by_global_norm, clip_by_value, max_norm
@@ -55,6 +56,8 @@ def trace_training(
     found = iter(gradients(program, loss, views))
     with program.scope("gradient"):
         joined = [g.join(program, [next(found) for _ in g.slots]) for g in groups]
+        if traced.build.share is not None:
+            joined = all_reduce_together(program, joined)
     if penalty is not None:
         paying = [k for k, g in enumerate(groups) if g.treatment.l1 or g.treatment.l2]
         extra = gradients(program, penalty, [program.state[groups[k].state] for k in paying])

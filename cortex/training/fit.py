@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cortex.distributed import ending_together, is_leader
 from cortex.observers import History, Observer, ProgressBar, at_epoch_ends
 from cortex.stopping import Reason
 
-from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from .loop import EPOCHS, prepare, records
+from .checkpoint import Checkpoint, save_checkpoint
+from .loop import EPOCHS, Run, prepare, records
 
 if TYPE_CHECKING:
     from cortex.network import Network
@@ -52,17 +53,30 @@ def fit(
         progress: show a progress bar (None: if standard error is a terminal).
         checkpoint: a directory that always holds the last complete epoch, and the end.
         resume: a checkpoint or its directory, to go on from.
-        **options: as for `train`.
+        **options: as for `train`. Where several processes train together (`distributed`), number 0 alone observes,
+            shows progress and writes checkpoints; all return the same network. An error or Ctrl-C in one of them ends
+            all, with what the last checkpoint holds.
     """
-    if isinstance(resume, (str, Path)):
-        resume = load_checkpoint(resume)
     run = prepare(network, data, resume=resume, **options)
     history = History()
-    watching: list[Any] = [at_epoch_ends(history), *observers]
-    if progress or (progress is None and sys.stderr.isatty()):
-        watching.append(
-            ProgressBar(options.get("epochs") or (None if options.get("stop") else EPOCHS))
-        )
+    watching: list[Any] = [at_epoch_ends(history)]
+    if is_leader(run.session.group):
+        watching += observers
+        if progress or (progress is None and sys.stderr.isatty()):
+            epochs = options.get("epochs") or (None if options.get("stop") else EPOCHS)
+            watching.append(ProgressBar(epochs))
+    else:
+        checkpoint = None
+    with ending_together(run.session.group):
+        reason = _run(run, watching, checkpoint)
+    final = run.checkpoint()
+    if checkpoint is not None and reason is Reason.INTERRUPTED:
+        save_checkpoint(checkpoint, final)
+    return Result(final.network, reason, tuple(history.rows), final)
+
+
+def _run(run: Run, watching: Sequence[Any], checkpoint: str | Path | None) -> Reason:
+    """Train to the end, before all who watch; return why it ended."""
     reason = Reason.EXHAUSTED
     try:
         for record in records(run):
@@ -73,13 +87,12 @@ def fit(
             if checkpoint is not None and record["epoch_complete"] and sound:
                 save_checkpoint(checkpoint, record["checkpoint"])
     except KeyboardInterrupt:
+        if run.session.group is not None:
+            raise
         reason = Reason.INTERRUPTED
     finally:
         for observe in watching:
             close = getattr(observe, "close", None)
             if close is not None:
                 close()
-    final = run.checkpoint()
-    if checkpoint is not None and reason is Reason.INTERRUPTED:
-        save_checkpoint(checkpoint, final)
-    return Result(final.network, reason, tuple(history.rows), final)
+    return reason

@@ -5,16 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortex import stopping
 from cortex.compute.backend import Backend
 from cortex.compute.errors import DescriptionError
+from cortex.compute.group import Group, check_same, in_group
 from cortex.compute.registry import get_backend
 from cortex.datasets import Dataset, as_dataset
+from cortex.distributed import agreed, group_of
 from cortex.records import Lazy, Record
 
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, load_checkpoint
 from .columns import match, objective
 from .evaluation import evaluate_in
 from .session import Session
@@ -43,6 +46,7 @@ def train(
     seed: int = 0,
     backend: str | Backend | None = None,
     resume: Checkpoint | None = None,
+    distributed: bool | Group = False,
 ) -> Iterator[Record]:
     """Train and yield a record every `every` steps (None: about fifty times an epoch) and at each end of an epoch.
 
@@ -64,13 +68,16 @@ def train(
         seed: of the order of examples and of random layers.
         backend: a name, or None for the default.
         resume: where to go on; the run then equals one that was never interrupted.
+        distributed: share out each batch among the processes that `mpiexec` started (or those of a group). All must
+            make this call with the same arguments and ask for the same records; see docs/distributed.md.
 
     Raises:
         DescriptionError: columns, shapes or options do not fit.
+        DistributedError: mpi4py is missing, or the processes were not given the same.
     """
     run = prepare(
         network, data, loss=loss, optimiser=optimiser, epochs=epochs, batch_size=batch_size, test=test, target=target,
-        every=every, stop=stop, clip=clip, seed=seed, backend=backend, resume=resume,
+        every=every, stop=stop, clip=clip, seed=seed, backend=backend, resume=resume, distributed=distributed,
     )  # fmt: skip
     yield from records(run)
 
@@ -100,11 +107,11 @@ def records(run: Run) -> Iterator[Record]:
     session, position = run.session, run.session.position
     while True:
         epoch_begin = time.perf_counter()
-        for batch in session.batches(run.examples):
-            session.train_on(batch)
+        for size, batch in session.batches(run.examples):
+            session.train_on(size, batch)
             if position.batch % run.period == 0 and position.batch < run.total:
                 record = _record(run, {"epoch_complete": False})
-                reason = run.rule(record)
+                reason = _decided(run, record)
                 yield _with_reason(record, reason)
                 if reason is not None:
                     return
@@ -115,20 +122,34 @@ def records(run: Run) -> Iterator[Record]:
         more["epoch_seconds"] = time.perf_counter() - epoch_begin
         record = _record(run, more)
         session.end_epoch()
-        reason = run.rule(record)
+        reason = _decided(run, record)
         yield _with_reason(record, reason)
         if reason is not None:
             return
 
 
 def prepare(
-    network: Network, data: Any, *, loss: Any = None, optimiser: Any = None, epochs: int | None = None,
-    batch_size: int = 64, test: Any = None, target: Any = None, every: int | None = None, stop: Any = (),
-    clip: Any = None, seed: int = 0, backend: Any = None, resume: Checkpoint | None = None,
-) -> Run:  # fmt: skip
+    network: Network, data: Any, *, distributed: bool | Group = False, **options: Any
+) -> Run:
     """Check the arguments of `train` and return the run; all problems at once."""
+    group = group_of(distributed)
+    with agreed(group):
+        run = _prepared(network, data, group, **options)
+    if group is not None:
+        check_same(group, "train", _what(run, options.get("loss")))
+    return run
+
+
+def _prepared(
+    network: Network, data: Any, group: Group | None, *, loss: Any = None, optimiser: Any = None,
+    epochs: int | None = None, batch_size: int = 64, test: Any = None, target: Any = None, every: int | None = None,
+    stop: Any = (), clip: Any = None, seed: int = 0, backend: Any = None, resume: Checkpoint | str | Path | None = None,
+) -> Run:  # fmt: skip
     from cortex.optimise import Adam
 
+    in_group(get_backend(backend), group)
+    if isinstance(resume, (str, Path)):
+        resume = load_checkpoint(resume)
     examples = as_dataset(data)
     problems = []
     if batch_size < 1:
@@ -150,7 +171,15 @@ def prepare(
     columns = match(tuple(network.inputs), tuple(examples.columns), target)
     aim = objective(network, examples, columns, loss, target)
     session = Session(
-        network, columns, aim, optimiser or Adam(), batch_size, seed, get_backend(backend), clip
+        network,
+        columns,
+        aim,
+        optimiser or Adam(),
+        batch_size,
+        seed,
+        get_backend(backend),
+        clip,
+        group,
     )
     if resume is not None:
         session.resume(resume)
@@ -167,6 +196,34 @@ def prepare(
         total,
         before=session.position.examples,
     )
+
+
+def _decided(run: Run, record: Record) -> stopping.Reason | None:
+    """Return why to stop; the first process that wants to decides for all, for clocks and rules may differ."""
+    reason = run.rule(record)
+    if run.session.group is None:
+        return reason
+    names = run.session.group.gather("" if reason is None else reason.name)
+    return next((stopping.Reason[name] for name in names if name), None)
+
+
+def _what(run: Run, loss: Any) -> dict[str, Any]:
+    """Return what must be the same in all processes that train together, as plain data."""
+    session = run.session
+    named = {"loss": loss, "optimiser": session.optimiser, "clip": session.clip}
+    return {
+        "network": session.network.to_data(),
+        "batch_size": session.batch_size,
+        "seed": session.seed,
+        "position": vars(session.position),
+        "every": run.period,
+        "backend": session.backend.name,
+        "examples": len(run.examples),
+        "columns": {n: str(c) for n, c in run.examples.columns.items()},
+        "test examples": None if run.test is None else len(run.test),
+        # what shows an address is known by its type alone
+        **{n: repr(v) if " at 0x" not in repr(v) else type(v).__name__ for n, v in named.items()},
+    }
 
 
 def _record(run: Run, more: Mapping[str, Any]) -> Record:

@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from cortex.compiled import share_state
 from cortex.compute.backend import Backend, Memory
+from cortex.compute.group import Group
 from cortex.compute.spec import Spec
-from cortex.datasets import Dataset, prefetch
+from cortex.datasets import Dataset, in_parts, prefetch
+from cortex.distributed import check_drift
 from cortex.executables import NetworkExecutable, evaluation, parameters_of, training_step
 from cortex.network import Network
 from cortex.protocols import Loss, Optimiser
@@ -67,6 +70,7 @@ class Session:
     seed: int
     backend: Backend
     clip: float | Clip | None = None
+    group: Group | None = None  # the processes that train together; None: this one alone
     position: Position = field(default_factory=Position)
     memory: Memory | None = None
     _steps: dict[int, NetworkExecutable] = field(default_factory=dict)
@@ -76,7 +80,7 @@ class Session:
     )  # content of the memory after a resume
 
     def step(self, size: int) -> NetworkExecutable:
-        """Return the training step for batches of `size`; the last, smaller batch has one of its own."""
+        """Return the training step for batches of `size` (of all processes); the last, smaller one has its own."""
         if size not in self._steps:
             made = training_step(
                 self.network,
@@ -87,6 +91,7 @@ class Session:
                 backend=self.backend,
                 memory=self.memory,
                 seed=self.seed,
+                group=self.group,
                 **self.objective.arguments(self.columns),
             )
             if self.memory is None:
@@ -96,6 +101,7 @@ class Session:
                 )
                 for name, array in self._first.items():
                     made.executable.write(name, array)
+                share_state(made, self.group, self._first)
             self._steps[size] = made
         return self._steps[size]
 
@@ -112,22 +118,33 @@ class Session:
                 backend=self.backend,
                 memory=self.memory,
                 seed=self.seed,
+                group=self.group,
                 **self.objective.arguments(self.columns),
             )
             self.memory = self._judges[size].memory
         return self._judges[size]
 
-    def batches(self, data: Dataset) -> Iterator[dict[str, np.ndarray]]:
-        """Yield what is left of the current epoch, prepared ahead on a thread."""
-        epoch = data.batches(self.batch_size, seed=self.seed, epoch=self.position.epoch)
+    def batches(self, data: Dataset) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """Yield what is left of the current epoch, prepared ahead on a thread; see `shares`."""
+        epoch = self.shares(data, self.batch_size, self.seed, self.position.epoch)
         return prefetch(islice(epoch, self.position.batch, None))
 
-    def train_on(self, batch: Mapping[str, np.ndarray]) -> None:
-        """Run one step; its loss goes to running sums in the memory."""
-        arrays = self.columns.arrays(batch)
-        size = len(next(iter(arrays.values())))
+    def shares(
+        self, data: Dataset, batch_size: int, seed: int | None = None, epoch: int = 0
+    ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """Yield the size of each batch of all processes together, and the rows of it that this process has."""
+        if self.group is None:
+            for batch in data.batches(batch_size, seed, epoch):
+                yield len(next(iter(batch.values()))), batch
+            return
+        part = (self.group.rank, self.group.size)
+        for number, batch in enumerate(in_parts(data, part, batch_size, seed, epoch)):
+            yield min(batch_size, len(data) - number * batch_size), batch
+
+    def train_on(self, size: int, batch: Mapping[str, np.ndarray]) -> None:
+        """Run one step on the own rows of a batch of `size`; its loss goes to running sums in the memory."""
         step = self.step(size)
-        for name, array in arrays.items():
+        for name, array in self.columns.arrays(batch).items():
             step.write(name, array)
         with whole():
             step.run()
@@ -144,11 +161,17 @@ class Session:
         return found
 
     def end_epoch(self) -> None:
-        """Begin the next epoch with running sums of zero."""
+        """Begin the next epoch with running sums of zero.
+
+        Raises:
+            DistributedError: the processes no longer have the same parameters.
+        """
         self.position.epoch, self.position.batch = self.position.epoch + 1, 0
         any_step = next(iter(self._steps.values()))
         for name in TOTALS[: 3 if self.objective.counts_labels else 2]:
             any_step.executable.write(name, np.zeros(()))
+        for parameters in any_step.layout.groups if self.group is not None else ():
+            check_drift(self.group, parameters.state, any_step.read(parameters.state))
 
     def trained(self) -> Network:
         """Return the network with the parameters as they are now."""

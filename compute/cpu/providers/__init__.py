@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ...group import Group
 from ...ops import (
+    AllReduce,
     Concatenate,
     Convolution,
     ConvolutionInputGradient,
@@ -26,6 +28,7 @@ from ...ops import (
     Slice,
     Transpose,
 )
+from ...ops.all_reduce import sums_inside
 from ...ops.arranged import Arranged
 from ...ops.fused import Fused
 from ...ops.summed import SummedMap
@@ -44,6 +47,7 @@ Provider = Callable[[Lowering, Step], list[Instruction] | None]
 
 def _table() -> dict[type[Op], tuple[Provider, ...]]:
     from . import (
+        collective,
         contraction,
         lanes,
         maps,
@@ -84,18 +88,25 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
         Gather: (rows.gather,),
         ScatterAdd: (rows.scatter_add,),
         Random: (random.random,),
+        AllReduce: (collective.all_reduce,),
     }
 
 
-def keeps(step: Step) -> bool:
-    """Whether a composite op is bound directly and need not be decomposed."""
+def keep(group: Group | None) -> Callable[[Step], bool]:
+    """Return whether a composite op is bound directly and need not be decomposed, by its step."""
     from . import lanes, winograd
 
-    if isinstance(step.op, Scan):
-        return step.op.length * len(step.op.body.steps) > UNROLLED_STEPS
-    if isinstance(step.op, SummedMap):
-        return fits(step.op, step.inputs)
-    return lanes.keeps(step) or winograd.keeps(step)
+    def kept(step: Step) -> bool:
+        if isinstance(step.op, Scan):
+            long = step.op.length * len(step.op.body.steps) > UNROLLED_STEPS
+            return long and not (group is not None and sums_inside(step.op.body))
+        if isinstance(step.op, AllReduce):
+            return group is not None
+        if isinstance(step.op, SummedMap):
+            return fits(step.op, step.inputs)
+        return lanes.keeps(step) or winograd.keeps(step)
+
+    return kept
 
 
 def accepts_epilogue(op: Fused, inputs: Sequence[Value]) -> bool:

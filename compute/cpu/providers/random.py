@@ -20,6 +20,6 @@ def random(low: Lowering, step: Step) -> list[Instruction] | None:
     return [
         Instruction(
             "native", f"random_{op.kind}_{TYPES[op.dtype]}", (target,), low.operands(step.inputs),
-            integers=(op.number, target.spec.size, 0), units=-(-target.spec.size // 4), grain=512,
+            integers=(op.number, target.spec.size, op.first // 4), units=-(-target.spec.size // 4), grain=512,
         )
     ]  # fmt: skip

@@ -8,6 +8,7 @@ import numpy as np
 
 from ... import philox
 from ...ops import (
+    AllReduce,
     BatchNormalisation,
     Dropout,
     LayerNormalisation,
@@ -15,6 +16,7 @@ from ...ops import (
     LogSoftmax,
     Normalisation,
     RmsNormalisation,
+    SharedBatchNormalisation,
     Softmax,
     SoftmaxCrossEntropy,
     StopGradient,
@@ -46,7 +48,7 @@ def _entropy(name: str, x: Input, target: Input, smoothing: float = 0.0, **optio
     )  # fmt: skip
 
 
-def _batch(name: str, axes: tuple[int, ...], x: Input, **options: Any) -> Case:
+def _batch(name: str, axes: tuple[int, ...], x: Input, **options: Any) -> list[Case]:
     shape = tuple(n for i, n in enumerate(x.shape) if i not in axes)
 
     def expect(x: Array, scale: Array, bias: Array) -> tuple[Array, ...]:
@@ -55,10 +57,14 @@ def _batch(name: str, axes: tuple[int, ...], x: Input, **options: Any) -> Case:
         y = z * scale.reshape(kept) + bias.reshape(kept)
         return y, mean.reshape(shape), variance.reshape(shape)
 
-    return Case(
-        f"batch normalisation/{name}", BatchNormalisation(axes, EPSILON),
-        (x, normal(*shape), normal(*shape)), expect, **options,
-    )  # fmt: skip
+    count = int(np.prod(x.shape)) // max(1, int(np.prod(shape)))
+    return [
+        Case(f"{kind}batch normalisation/{name}", op, (x, normal(*shape), normal(*shape)), expect, **options)
+        for kind, op in (
+            ("", BatchNormalisation(axes, EPSILON)),
+            ("shared ", SharedBatchNormalisation(axes, EPSILON, count)),
+        )
+    ]  # fmt: skip
 
 
 def _given(name: str, axes: tuple[int, ...], shape: tuple[int, ...]) -> Case:
@@ -142,14 +148,14 @@ CASES: tuple[Case, ...] = (
         "cross-entropy/impossible class that is not the label", SoftmaxCrossEntropy(),
         (exactly([[0.0, -np.inf]]), exactly([[1.0, 0.0]])), lambda x, t: [0.0], gradient=False,
     ),
-    _batch("per channel", (0, 2, 3), normal(4, 3, 5, 2)),
-    _batch("per element", (0,), normal(6, 3, 2)),
-    _batch("of rows", (0,), normal(33, 17)),
-    _batch("1-d", (0, 2), normal(3, 5, 7)),
+    *_batch("per channel", (0, 2, 3), normal(4, 3, 5, 2)),
+    *_batch("per element", (0,), normal(6, 3, 2)),
+    *_batch("of rows", (0,), normal(33, 17)),
+    *_batch("1-d", (0, 2), normal(3, 5, 7)),
     # Around 1000 a float32 has 6e-5: one pass (mean of squares) would be off by tens of per cent.
-    _batch("far from zero", (0,), Input((64, 3), lambda g, s: 1000 + g.normal(size=s)), factor=20.0, gradient=False),
+    *_batch("far from zero", (0,), Input((64, 3), lambda g, s: 1000 + g.normal(size=s)), factor=20.0, gradient=False),
     # sqrt(epsilon) is all that is left of the deviation, so the gradient of x is ill-conditioned
-    _batch("batch 1", (0,), normal(1, 4), gradient=False),
+    *_batch("batch 1", (0,), normal(1, 4), gradient=False),
     _given("per channel", (0, 2, 3), (4, 3, 5, 2)),
     _given("per element", (0,), (4, 3, 2)),
     *_layer((2,), (2, 3, 17)),
@@ -165,5 +171,10 @@ CASES: tuple[Case, ...] = (
         "dropout/gaussian", Dropout(0.3, _NUMBER, "gaussian"), (normal(5, 7), *_RANDOM),
         lambda *a: _shaken(0.3, *a),
     ),
+    Case(
+        "dropout/a part of a batch", Dropout(0.5, _NUMBER, first=14), (normal(3, 7), *_RANDOM),
+        lambda x, *_: _dropped(0.5, np.concatenate([np.zeros((2, 7)), x]))[2:],
+    ),
+    Case("all-reduce/alone", AllReduce(), (normal(3, 5),), lambda x: x),
     Case("stop gradient/value", StopGradient(), (normal(3, 4),), lambda x: x, gradient=False),
 )  # fmt: skip

@@ -100,8 +100,8 @@ def test_a_run_goes_on_from_the_very_end_of_an_epoch() -> None:
     settings = {"test": data, "epochs": 2, "batch_size": 50, "seed": 1, "optimiser": Adam(0.01)}
     whole = cortex.fit(network, data, progress=False, **settings)
     run = prepare(network, data, **settings)
-    for batch in run.session.batches(run.examples):
-        run.session.train_on(batch)
+    for size, batch in run.session.batches(run.examples):
+        run.session.train_on(size, batch)
     resumed = cortex.fit(network, data, resume=run.checkpoint(), progress=False, **settings)
     for name, array in whole.network.parameters.items():
         np.testing.assert_array_equal(resumed.network.parameters[name], array)

@@ -39,9 +39,10 @@ def test_seventeen_examples_in_batches_of_five(on: str) -> None:
     sizes = []
     original = Session.train_on
 
-    def watched(self: Session, batch: dict) -> None:
-        sizes.append(len(batch["x"]))
-        original(self, batch)
+    def watched(self: Session, size: int, batch: dict) -> None:
+        assert len(batch["x"]) == size
+        sizes.append(size)
+        original(self, size, batch)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Session, "train_on", watched)
