@@ -5,28 +5,39 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from statistics import median
+from typing import Any
 
 from harness import Settings
-from networks import CONVNET, LENET, MLP, RESNET, Batch, Workload
+from networks import CONVNET, LENET, MLP, RESNET, VGG, Batch
 from peers import ours
 from results import Grid, Result
+
+import cortex
 
 SHOWN = 12  # rows; what is below is summed
 
 
 def profile(settings: Settings) -> Iterator[Result]:
-    """Milliseconds by instruction of the training steps, a clock around each instruction."""
+    """Milliseconds by instruction of training steps and inferences, a clock around each instruction."""
     for workload, size in ((MLP, 64), (MLP, 256), (LENET, 64), (CONVNET, 64), (RESNET, 64)):
         if settings.quick and workload is RESNET:
-            return
-        yield _profile(workload, min(size, 8) if settings.quick else size, settings)
+            continue
+        size = min(size, 8) if settings.quick else size
+        step, batch = ours.training_step(workload, size), Batch.of(size, workload.shape)
+        step.write("image", batch.images)
+        step.write("label", batch.labels.astype("int32"))
+        yield _profile(
+            f"{workload.name}, batch {size}: where the training step goes", step, settings
+        )
+    for workload in (MLP, LENET, VGG):
+        if settings.quick and workload is VGG:
+            continue
+        once = cortex.inference(workload.network, batch_size=1)
+        once.write("image", Batch.of(1, workload.shape).images)
+        yield _profile(f"{workload.name}, batch 1: where the inference goes", once, settings)
 
 
-def _profile(workload: Workload, size: int, settings: Settings) -> Grid:
-    batch = Batch.of(size, workload.shape)
-    step = ours.training_step(workload, size)
-    step.write("image", batch.images)
-    step.write("label", batch.labels.astype("int32"))
+def _profile(title: str, step: Any, settings: Settings) -> Grid:
     step.run()
     rounds = [step.executable.profile() for _ in range(settings.rounds)]
     seconds: dict[tuple[str, str], float] = defaultdict(float)
@@ -42,7 +53,6 @@ def _profile(workload: Workload, size: int, settings: Settings) -> Grid:
         1e3 * sum(seconds[k] for k in rest), float(sum(counts[k] for k in rest)),
     ]  # fmt: skip
     rows["together"] = [1e3 * sum(seconds.values()), float(len(rounds[0]))]
-    title = f"{workload.name}, batch {size}: where the step goes"
     return Grid(title, "op, node", ["ms", "instructions"], rows)
 
 
