@@ -17,7 +17,7 @@ from cortex import layers
 from cortex.compute import math as m
 
 PARAMETERS = 10_000_000
-ADAM_BYTES = 28  # a parameter: p, g, m, v are read, p, m, v written
+ADAM_HELD, ADAM_BYTES = 16, 28  # bytes of a parameter: p, g, m, v are read, p, m, v written
 
 
 def _threads(settings: Settings) -> int:
@@ -95,7 +95,8 @@ def adam(settings: Settings) -> Iterator[Result]:
         from peers import pytorch
 
         contenders += [pytorch.adam(size, gradient, fused) for fused in (True, False)]
-    rate = roofline.bandwidth(1 << 28, _threads(settings), update=True)
+    held = roofline.rounded(ADAM_HELD * size)
+    rate = roofline.bandwidth(held, _threads(settings), update=True)
     yield compare(
         "Adam, 10 million parameters",
         contenders,
