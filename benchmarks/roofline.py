@@ -102,7 +102,7 @@ def peak(threads: int) -> float:
     times = 1 << 20
     operations = 2 * ACCUMULATORS * _lanes() * times
     run(times)
-    return max(operations / _together(threads, lambda k: run(times)) * threads for _ in range(7))
+    return max(operations / _together(threads, lambda k: run(times)) * threads for _ in range(40))
 
 
 @cache
@@ -134,7 +134,7 @@ def bandwidth(size: int, threads: int, update: bool = False) -> float:
         for _ in range(times):
             work(parts[k])
 
-    return max((1 + update) * size * times / _together(threads, run) for _ in range(7))
+    return max((1 + update) * size * times / _together(threads, run) for _ in range(12))
 
 
 def _together(threads: int, work: Callable[[int], object]) -> float:

@@ -74,7 +74,9 @@ def measure(names: Sequence[str], options: argparse.Namespace) -> None:
             print(f"\n{result}", flush=True)
         section = f"{name}, {settings.cores}"
         if options.json:
-            store(options.json, section, made, {**about, "load at end": os.getloadavg()[0]})
+            store(
+                options.json, section, made, {**about, "load at end": round(os.getloadavg()[0], 1)}
+            )
 
 
 def capability(settings: Settings) -> dict[str, float]:
