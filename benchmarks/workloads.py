@@ -20,16 +20,9 @@ PARAMETERS = 10_000_000
 ADAM_HELD, ADAM_BYTES = 16, 28  # bytes of a parameter: p, g, m, v are read, p, m, v written
 
 
-def _threads(settings: Settings) -> int:
-    """Return how many threads cortex runs on."""
-    from cortex.compute import get_num_threads
-
-    return get_num_threads() if settings.wall else 1
-
-
 def _bound(made: list[Contender], settings: Settings) -> float:
     """Return the least seconds of the first one's program on this machine."""
-    return roofline.bound(made[0].program, _threads(settings))
+    return roofline.bound(made[0].program, settings.threads)
 
 
 def steps(workload: Workload, goals: dict[int, float], settings: Settings) -> Iterator[Table]:
@@ -96,7 +89,7 @@ def adam(settings: Settings) -> Iterator[Result]:
 
         contenders += [pytorch.adam(size, gradient, fused) for fused in (True, False)]
     held = roofline.rounded(ADAM_HELD * size)
-    rate = roofline.bandwidth(held, _threads(settings), update=True)
+    rate = roofline.bandwidth(held, settings.threads, update=True)
     yield compare(
         "Adam, 10 million parameters",
         contenders,
