@@ -135,6 +135,8 @@ def publish(path: Path, page: Path | None) -> None:
     texts = {name: "\n\n".join(map(str, results)) for name, results in sections.items()}
     for cores in ("one core", "all cores"):
         found = [r for name, rs in sections.items() if name.endswith(cores) for r in rs]
+        if not found:
+            continue
         texts[f"summary, {cores}"] = summary([t for t in found if isinstance(t, Table)])
         texts[f"machine, {cores}"] = surroundings(path, cores)
         print(f"\n{cores}\n\n{texts[f'summary, {cores}']}")
