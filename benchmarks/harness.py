@@ -44,6 +44,13 @@ class Settings:
         return time.perf_counter if self.wall else time.process_time
 
     @property
+    def threads(self) -> int:
+        """How many threads cortex runs on."""
+        from cortex.compute import get_num_threads
+
+        return get_num_threads() if self.wall else 1
+
+    @property
     def clock_name(self) -> str:
         """What the tables call it."""
         return "wall" if self.wall else "CPU of one core"

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import ROOT, fill
+from harness import ROOT
+from results import fill
 
 sys.path.append(str(ROOT))
 

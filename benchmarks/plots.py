@@ -18,7 +18,7 @@ def draw(sections: dict[str, list[Result]], folder: Path) -> dict[str, Path]:
     """Draw figures of the results by section ("mlp, one core") into a folder; return their paths by section."""
     import matplotlib
 
-    matplotlib.rcParams.update({"svg.hashsalt": "cortex", "font.size": 9})
+    matplotlib.rcParams.update({"svg.hashsalt": "cortex", "svg.fonttype": "none", "font.size": 9})
     folder.mkdir(parents=True, exist_ok=True)
     made: dict[str, Path] = {}
     for cores in ("one core", "all cores"):

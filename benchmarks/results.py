@@ -150,7 +150,7 @@ def machine() -> dict[str, Any]:
         "threads": found["threads"]["count"],
         "python": platform.python_version(),
         "versions": {n: _version(n) for n in PEERS},
-        "load": os.getloadavg()[0],
+        "load": round(os.getloadavg()[0], 1),
     }
 
 

@@ -85,11 +85,11 @@ def bound(program: Program, threads: int) -> float:
     """Return the least seconds of a program: of each product, the longer of computing and of reading its weights."""
     found = products(program)
     held = sum(p.weights for p in found)
-    fast, reads = peak(threads), bandwidth(_rounded(held), threads) if held else math.inf
+    fast, reads = peak(threads), bandwidth(rounded(held), threads) if held else math.inf
     return sum(max(p.flops / fast, p.weights / reads) for p in found)
 
 
-def _rounded(size: int) -> int:
+def rounded(size: int) -> int:
     """Return the next power of two, so that programs of about one size share a measurement."""
     return max(FEWEST_BYTES, 1 << (size - 1).bit_length())
 
@@ -102,7 +102,7 @@ def peak(threads: int) -> float:
     times = 1 << 20
     operations = 2 * ACCUMULATORS * _lanes() * times
     run(times)
-    return max(operations / _together(threads, lambda k: run(times)) * threads for _ in range(7))
+    return max(operations / _together(threads, lambda k: run(times)) * threads for _ in range(40))
 
 
 @cache
@@ -134,7 +134,7 @@ def bandwidth(size: int, threads: int, update: bool = False) -> float:
         for _ in range(times):
             work(parts[k])
 
-    return max((1 + update) * size * times / _together(threads, run) for _ in range(7))
+    return max((1 + update) * size * times / _together(threads, run) for _ in range(12))
 
 
 def _together(threads: int, work: Callable[[int], object]) -> float:

@@ -12,6 +12,7 @@
 | `mlp` `lenet` `convnet` `resnet` | a training step: forward, gradients, optimiser; host arrays in |
 | `vgg` | inference of VGG16, batches of 1 and 8 |
 | `latency` | inference of one example: median and 99th percentile; host array in and out |
+| `products` | matrix products of 2048 and of the sizes of the MLP, in GFLOP/s |
 | `adam` | the update of 10 million parameters |
 | `epoch` | one epoch of LeNet on MNIST with reading, shuffling and evaluating, as each is ordinarily written |
 | `activation` | a user's own activation beside the built-in one |
@@ -43,7 +44,10 @@ from results import Result, Table, fill, load, machine, store, summary, surround
 
 sys.path.append(str(ROOT))
 
-BOTH = ("mlp", "lenet", "convnet", "resnet", "vgg", "latency", "adam", "epoch", "batch", "width")
+BOTH = (
+    "mlp", "lenet", "convnet", "resnet", "vgg", "latency", "products", "adam", "epoch", "batch",
+    "width",
+)  # fmt: skip
 ONE_CORE = (*BOTH, "activation", "profile")
 ALL_CORES = (*BOTH, "start", "memory", "threads", "competing")
 NAMES = tuple(dict.fromkeys((*ONE_CORE, *ALL_CORES)))
@@ -51,6 +55,7 @@ ELSEWHERE = {
     "fresh": ("start", "memory"),
     "growth": ("batch", "width", "threads", "competing"),
     "profiles": ("profile",),
+    "multiplying": ("products",),
 }
 PAGE = ROOT / "docs" / "performance.md"
 
@@ -74,7 +79,9 @@ def measure(names: Sequence[str], options: argparse.Namespace) -> None:
             print(f"\n{result}", flush=True)
         section = f"{name}, {settings.cores}"
         if options.json:
-            store(options.json, section, made, {**about, "load at end": os.getloadavg()[0]})
+            store(
+                options.json, section, made, {**about, "load at end": round(os.getloadavg()[0], 1)}
+            )
 
 
 def capability(settings: Settings) -> dict[str, float]:
@@ -128,6 +135,8 @@ def publish(path: Path, page: Path | None) -> None:
     texts = {name: "\n\n".join(map(str, results)) for name, results in sections.items()}
     for cores in ("one core", "all cores"):
         found = [r for name, rs in sections.items() if name.endswith(cores) for r in rs]
+        if not found:
+            continue
         texts[f"summary, {cores}"] = summary([t for t in found if isinstance(t, Table)])
         texts[f"machine, {cores}"] = surroundings(path, cores)
         print(f"\n{cores}\n\n{texts[f'summary, {cores}']}")

@@ -17,19 +17,12 @@ from cortex import layers
 from cortex.compute import math as m
 
 PARAMETERS = 10_000_000
-ADAM_BYTES = 28  # a parameter: p, g, m, v are read, p, m, v written
-
-
-def _threads(settings: Settings) -> int:
-    """Return how many threads cortex runs on."""
-    from cortex.compute import get_num_threads
-
-    return get_num_threads() if settings.wall else 1
+ADAM_HELD, ADAM_BYTES = 16, 28  # bytes of a parameter: p, g, m, v are read, p, m, v written
 
 
 def _bound(made: list[Contender], settings: Settings) -> float:
     """Return the least seconds of the first one's program on this machine."""
-    return roofline.bound(made[0].program, _threads(settings))
+    return roofline.bound(made[0].program, settings.threads)
 
 
 def steps(workload: Workload, goals: dict[int, float], settings: Settings) -> Iterator[Table]:
@@ -95,7 +88,8 @@ def adam(settings: Settings) -> Iterator[Result]:
         from peers import pytorch
 
         contenders += [pytorch.adam(size, gradient, fused) for fused in (True, False)]
-    rate = roofline.bandwidth(1 << 28, _threads(settings), update=True)
+    held = roofline.rounded(ADAM_HELD * size)
+    rate = roofline.bandwidth(held, settings.threads, update=True)
     yield compare(
         "Adam, 10 million parameters",
         contenders,
