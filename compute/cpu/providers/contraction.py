@@ -54,6 +54,14 @@ def epilogue(e: Expression) -> Epilogue | None:
     return made if made != Epilogue() else None
 
 
+def activation(e: Expression) -> tuple[int, float, bool] | None:
+    """Return (activation, slope, has bias) of an epilogue with nothing but a bias and an activation, else None."""
+    found = epilogue(e)
+    if found is None or found.gate or found.added not in ((), (1,)):
+        return None
+    return found.activation, 0.0, bool(found.added)
+
+
 def _is(e: Expression, number: float) -> bool:
     return e.op == "constant" and e.args[0] == number
 
