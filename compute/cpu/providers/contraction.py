@@ -112,7 +112,9 @@ def _finish(op: Op, expression: Expression, out: Spec, extra: Sequence[Spec]) ->
     wanted = [1] * out.rank
     wanted[axis] = out.shape[axis]
     bias = dense = None
-    for symbol in (*e.added, *((e.gate,) if e.gate else ())):
+    # where the result is one row, an operand of its shape may be either: what can be a bias only comes first
+    added = sorted(e.added, key=lambda s: extra[s - 1].shape == out.shape)
+    for symbol in (*added, *((e.gate,) if e.gate else ())):
         spec = extra[symbol - 1]
         if spec.dtype != out.dtype:
             return None
@@ -123,7 +125,9 @@ def _finish(op: Op, expression: Expression, out: Spec, extra: Sequence[Spec]) ->
             dense = symbol - 1
         else:
             return None
-    return Finish(bias, dense, (e.use or ADD) if dense is not None else NONE, e.activation, e.factor)
+    return Finish(
+        bias, dense, (e.use or ADD) if dense is not None else NONE, e.activation, e.factor
+    )
 
 
 def matmul(low: Lowering, step: Step) -> list[Instruction] | None:
