@@ -66,10 +66,10 @@ template <class T> void matmul(const Call& call, int64_t start, int64_t stop) {
 template <class T> void matmul_pack(const Call& call, int64_t start, int64_t stop) {
   const MatmulShape s = matmul_shape(call.integer);
   const int64_t panel = shared_panel<T>(s), stretch = pack_stretch(s);
-  const T* b = (const T*)call.buffer[s.swapped ? 1 : 2];
+  const Matrix<T> b = {(const T*)call.buffer[s.swapped ? 1 : 2], s.row_b, s.transposed_b};
   for (int64_t k = start * stretch; k < smaller(stop * stretch, s.depth); k += stretch)
-    pack_panels(b + k, s.row_b, true, s.columns, smaller(stretch, s.depth - k), (T*)call.buffer[0] + k * panel, panel,
-                s.depth);
+    pack_panels(b.at(k, 0), b.row, b.transposed, s.columns, smaller(stretch, s.depth - k),
+                (T*)call.buffer[0] + k * panel, panel, s.depth);
 }
 
 }  // namespace

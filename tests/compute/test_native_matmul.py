@@ -7,6 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cortex.compute import Program, get_backend
+from cortex.compute import math as m
+from cortex.compute.cpu.providers.contraction import epilogue
+from cortex.compute.expression import symbol
+from cortex.compute.ops import MatMul
+
 native = pytest.importorskip(
     "cortex.compute._native",
     reason="the compiled engine is not built: sh scripts/build_native.sh",
@@ -206,7 +212,7 @@ def test_not_a_number_and_infinity_pass_through():
 
 def test_a_matrix_product_keeps_many_threads_busy():
     integers = [1, 64, 512, 784, 0, 1, 784, 784, 512, *[0] * 10]
-    assert native.plan("matmul_f32", integers)[0] >= 16
+    assert native.plan("matmul_f32", integers)[0] >= 12
 
 
 def test_plan_errors():
@@ -214,3 +220,80 @@ def test_plan_errors():
         native.plan("matmul_f32", [1, 2, 3])
     with pytest.raises(ValueError, match=r"not a kernel whose work is planned: .*matmul_f32"):
         native.plan("matmull_f32", [1])
+
+
+def test_what_several_blocks_read_is_packed_once():
+    """x w^T of a small batch: w is read where it lies, x is transposed once."""
+    rng = np.random.default_rng(5)
+    units, packed = check(rng, np.float32, 1, 64, 512, 784, 0, 1)
+    assert units > 1 and packed >= 64 * 784
+    assert check(rng, np.float32, 1, 64, 40, 20, 0, 0)[1] == 0
+    assert check(rng, np.float32, 2, 64, 512, 300, 0, 1)[1] == 0
+
+
+def test_few_rows_are_few_units():
+    integers = [1, 1, 512, 784, 0, 1, 784, 784, 512, *[0] * 10]
+    assert native.plan("matmul_f32", integers)[0] == 1
+
+
+BUILDS = {
+    "bias and relu": lambda y, b, d: m.maximum(y + b, 0),
+    "residual": lambda y, b, d: d + (y + b),
+    "residual and relu": lambda y, b, d: m.maximum(y + d + b, 0),
+    "relu gradient": lambda y, b, d: y * m.where(d > 0, 1, 0),
+    "leaky gradient": lambda y, b, d: y * m.where(d > 0, 1, 0.25),
+    "mask": lambda y, b, d: m.where(d > 0, y, 0),
+}
+
+
+@pytest.mark.parametrize("name", BUILDS)
+@pytest.mark.parametrize("shape", [(64, 300, 40), (5, 7, 3), (1, 33, 20)])
+def test_elementwise_work_on_a_result_is_done_by_the_product(name, shape):
+    rows, columns, depth = shape
+    rng = np.random.default_rng(6)
+    arrays = [
+        rng.standard_normal(s)
+        for s in ((rows, depth), (depth, columns), (columns,), (rows, columns))
+    ]
+    arrays[3][0, :3] = 0.0, np.nan, -np.inf
+    p = Program()
+    values = [p.input(f"i{k}", x.shape, "float64") for k, x in enumerate(arrays)]
+    product = p.apply(MatMul(), *values[:2])
+    p.output("y", p.map(BUILDS[name], product, *values[2:]))
+    found = []
+    for backend in ("cpu", "numpy"):
+        executable = get_backend(backend).compile(p)
+        for k, x in enumerate(arrays):
+            executable.write(f"i{k}", x)
+        executable.run()
+        found.append(executable.read("y"))
+        if backend == "cpu":
+            assert [(s.op, s.provider) for s in executable.report.steps] == [("Fused", "native")]
+    np.testing.assert_allclose(*found, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda y, b, d: y * d,
+        lambda y, b, d: y + y + d,
+        lambda y, b, d: m.maximum(y, 0) + d,
+        lambda y, b, d: (y + d) * m.where(d > 0, 1, 0),
+        lambda y, b, d: m.where(d > 1, y, 0),
+    ],
+)
+def test_other_work_is_not_taken_for_an_epilogue(build):
+    y, b, d = symbol(0), symbol(1), symbol(2)
+    e = epilogue(build(y, b, d))
+    assert e is None or e.gate in e.added
+
+
+def test_infinity_times_a_gradient_of_zero_is_no_number_and_a_mask_hides_it():
+    a, b, d = np.array([[np.inf]]), np.eye(1), np.array([[[-1.0]]])
+    for isa in native.available_isas():
+        native.set_isa(isa)
+        c = np.empty((1, 1, 1))
+        product(a, b, c, dense=d, use=GATE)
+        assert np.isnan(c).all()
+        product(a, b, c, dense=d, use=MASK)
+        assert (c == 0).all()

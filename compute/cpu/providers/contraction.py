@@ -55,6 +55,14 @@ def epilogue(e: Expression) -> Epilogue | None:
     return made if made != Epilogue() else None
 
 
+def activation(e: Expression) -> tuple[int, float, bool] | None:
+    """Return (activation, slope, has bias) of an epilogue with nothing but a bias and an activation, else None."""
+    found = epilogue(e)
+    if found is None or found.gate or found.added not in ((), (1,)):
+        return None
+    return found.activation, 0.0, bool(found.added)
+
+
 def _is(e: Expression, number: float) -> bool:
     return e.op == "constant" and e.args[0] == number
 
@@ -114,7 +122,9 @@ def finish(
     wanted = [1] * out.rank
     wanted[axis] = out.shape[axis]
     bias = dense = None
-    for symbol in (*e.added, *((e.gate,) if e.gate else ())):
+    # where the result is one row, an operand of its shape may be either: what can be a bias only comes first
+    added = sorted(e.added, key=lambda s: extra[s - 1].shape == out.shape)
+    for symbol in (*added, *((e.gate,) if e.gate else ())):
         spec = extra[symbol - 1]
         if spec.dtype != out.dtype:
             return None
