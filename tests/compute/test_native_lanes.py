@@ -31,6 +31,7 @@ if native() is None:
     pytest.skip("the compiled engine is not built", allow_module_level=True)
 TOLERANCE = {"float32": 3e-5, "float64": 1e-12}
 GUARD = 64
+LAYOUTS = pytest.mark.parametrize("layout", [BATCH_LANES, CHANNELS_LAST], ids=lambda v: v.name)
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
@@ -65,7 +66,9 @@ def execute(op: Op, arrays: Sequence[np.ndarray], outputs: int | None = None) ->
         memory = {low.operand(v).place.root: a for v, a in zip(values, arrays, strict=True)}
         margins = []
         for instruction in low.instructions:
-            assert str(instruction.target).startswith(("lane_", "sum_partials_"))
+            assert str(instruction.target).startswith(
+                ("lane_", "last_", "matmul_", "sum_partials_")
+            )
             for operand in instruction.operands:
                 root = operand.place.root
                 if root not in memory:
@@ -157,10 +160,11 @@ GROUPED = {
 }
 
 
+@LAYOUTS
 @DTYPES
 @pytest.mark.parametrize("name", [*CONVOLUTIONS, *GROUPED])
-def test_convolutions(isa: str, dtype: str, name: str) -> None:
-    check_convolution(BATCH_LANES, dtype, *{**CONVOLUTIONS, **GROUPED}[name])
+def test_convolutions(isa: str, dtype: str, layout: Layout, name: str) -> None:
+    check_convolution(layout, dtype, *{**CONVOLUTIONS, **GROUPED}[name])
 
 
 @st.composite
@@ -184,13 +188,14 @@ def test_any_convolution(case, dtype: str, data) -> None:  # noqa: ANN001
     before = native().isa()
     try:
         native().set_isa(data.draw(st.sampled_from(native().available_isas())))
-        check_convolution(BATCH_LANES, dtype, *case)
+        for layout in (BATCH_LANES, CHANNELS_LAST):
+            check_convolution(layout, dtype, *case)
     finally:
         native().set_isa(before)
 
 
+@LAYOUTS
 @DTYPES
-@pytest.mark.parametrize("layout", [BATCH_LANES], ids=lambda v: v.name)
 def test_bias_and_activation(isa: str, dtype: str, layout: Layout) -> None:
     rng = np.random.default_rng(4)
     x, w = (
@@ -200,12 +205,13 @@ def test_bias_and_activation(isa: str, dtype: str, layout: Layout) -> None:
     op, bias = Convolution(window(3, 1, 1)), np.linspace(-1, 1, 21).astype(dtype)
     y = KERNELS[Convolution](op, *wide(x, w))[0]
     arranged = Arranged(op, layout, 19)
+    shape = (21, 1, 1, 1) if layout is BATCH_LANES else (21,)
     for expression, inputs, expected in (
         (symbol(0) + symbol(1), [bias], y + bias[:, None, None]),
         (maximum(symbol(0) + symbol(1), 0), [bias], np.maximum(y + bias[:, None, None], 0)),
         (maximum(symbol(0), 0.0), [], np.maximum(y, 0)),
     ):
-        arrays = [arrange(layout, x), w, *(b.reshape(-1, 1, 1, 1) for b in inputs)]
+        arrays = [arrange(layout, x), w, *(b.reshape(shape) for b in inputs)]
         found = execute(Fused(arranged, 2, expression), arrays)[0]
         close(restore(layout, found, 19), expected)
 
@@ -255,7 +261,6 @@ POOLS = {
     "large window": ((2, 2, 20, 20), Window.of((16, 17), 2)),
     "one dimension": ((20, 5, 31), Window.of(3, 2, 1, rank=1)),
 }
-LAYOUTS = pytest.mark.parametrize("layout", [BATCH_LANES, CHANNELS_LAST], ids=lambda v: v.name)
 
 
 @LAYOUTS

@@ -22,6 +22,7 @@ from ..instruction import Instruction, Operand
 from ..lowering import Lowering
 from ..native import native
 from .contraction import NONE, TYPES, activation, geometry
+from .contraction import _plain_product as plain_product
 from .pooling import GRAIN, pool_geometry
 
 PASSES: dict[type[Op], str] = {
@@ -39,17 +40,15 @@ def keeps(step: Step) -> bool:
     values = (*step.inputs, *step.outputs)
     if not all(v.spec.size for v in values) or values[0].dtype not in TYPES:
         return False
-    if isinstance(op.op, Pool):
-        return True
     if op.layout != BATCH_LANES:
-        return False
-    return isinstance(op.op, PoolGradient) or type(op.op) in PASSES
+        return isinstance(op.op, (Convolution, Pool))
+    return isinstance(op.op, (Pool, PoolGradient)) or type(op.op) in PASSES
 
 
 def accepts_epilogue(op: Fused, inputs: Sequence[Value]) -> bool:
     """Whether a kernel of an arranged convolution adds this bias, one number a channel, and applies this activation."""
     inner = op.op
-    if native() is None or not isinstance(inner, Arranged) or inner.layout != BATCH_LANES:
+    if native() is None or not isinstance(inner, Arranged):
         return False
     found = activation(op.expression)
     if not isinstance(inner.op, Convolution) or found is None or len(inputs) != op.arity + found[2]:
@@ -58,7 +57,8 @@ def accepts_epilogue(op: Fused, inputs: Sequence[Value]) -> bool:
         return True
     out, bias = op.infer(*(v.spec for v in inputs))[0], inputs[-1].spec
     given = (1,) * (out.rank - bias.rank) + bias.shape
-    wanted = tuple(n if axis == 1 else 1 for axis, n in enumerate(out.shape))
+    channels = 1 if inner.layout == BATCH_LANES else out.rank - 1
+    wanted = tuple(n if axis == channels else 1 for axis, n in enumerate(out.shape))
     return bias.dtype == out.dtype and given == wanted
 
 
@@ -133,8 +133,24 @@ def _convolution(
     kind, slope, has_bias = epilogue
     images = target if isinstance(op.op, ConvolutionInputGradient) else inputs[0]
     integers = _geometry(op, images.spec.shape, inputs[1].spec.shape[0])
-    name = f"lane_{PASSES[type(op.op)]}_{TYPES[target.spec.dtype]}"
+    if op.layout != BATCH_LANES and _is_pointwise(op):
+        *rows, filters = target.spec.shape
+        sizes = (math.prod(rows), filters, images.spec.shape[-1])
+        bias = inputs[2] if has_bias else None
+        return [plain_product(target, (inputs[0], inputs[1]), sizes, (0, 1), bias, kind, slope)]
+    place = "lane" if op.layout == BATCH_LANES else "last"
+    name = f"{place}_{PASSES[type(op.op)]}_{TYPES[target.spec.dtype]}"
     return [_instruction(name, (target,), inputs, (*integers, int(has_bias), kind), slope)]
+
+
+def _is_pointwise(op: Arranged) -> bool:
+    """Whether every pixel is one matrix product of its channels."""
+    inner = op.op
+    if not isinstance(inner, Convolution) or inner.groups != 1:
+        return False
+    window = inner.window
+    ones = all(v == 1 for v in (*window.size, *window.stride))
+    return ones and not any(p for pair in window.padding for p in pair)
 
 
 def _kernel_gradient(
