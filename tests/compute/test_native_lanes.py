@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cortex.compute import get_backend
 from cortex.compute.cpu.lowering import lower
 from cortex.compute.cpu.native import native
+from cortex.compute.cpu.providers.lanes import dense_seconds, reorder_seconds, seconds
 from cortex.compute.expression import symbol
 from cortex.compute.layouts import BATCH_LANES, CHANNELS_LAST, Layout
 from cortex.compute.math import maximum
@@ -18,6 +20,8 @@ from cortex.compute.ops import (
     Convolution,
     ConvolutionInputGradient,
     ConvolutionKernelGradient,
+    Map,
+    MatMul,
     Pool,
     PoolGradient,
     Window,
@@ -26,6 +30,7 @@ from cortex.compute.ops.arranged import CARRIED, Arranged
 from cortex.compute.ops.fused import Fused
 from cortex.compute.program import Op, Program
 from cortex.compute.reference import KERNELS
+from cortex.compute.spec import Spec
 
 if native() is None:
     pytest.skip("the compiled engine is not built", allow_module_level=True)
@@ -182,7 +187,7 @@ def convolutions(draw):  # noqa: ANN001, ANN201
     return shape, groups * draw(st.integers(1, 18)), window(size, stride, padding, dilation), groups
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(case=convolutions(), dtype=st.sampled_from(["float32", "float64"]), data=st.data())
 def test_any_convolution(case, dtype: str, data) -> None:  # noqa: ANN001
     before = native().isa()
@@ -270,7 +275,7 @@ def test_pools(isa: str, dtype: str, layout: Layout, name: str) -> None:
     check_pool(layout, dtype, *POOLS[name])
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(
     batch=st.sampled_from([1, 15, 16, 17, 33]),
     channels=st.integers(1, 20),
@@ -304,3 +309,72 @@ def test_an_index_that_nobody_reads_is_not_written(isa: str) -> None:
     op = Pool("max", Window.of(2, 2))
     found = execute(Arranged(op, BATCH_LANES, 16), [arrange(BATCH_LANES, x)], outputs=1)[0]
     np.testing.assert_array_equal(restore(BATCH_LANES, found, 16), KERNELS[Pool](op, x)[0])
+
+
+# ---------------------------------------------------------------- the backend, and what it expects to pay
+
+
+def test_the_backend_keeps_arranged_ops_and_their_epilogue(isa: str) -> None:
+    rng = np.random.default_rng(7)
+    x, w = rng.normal(size=(18, 3, 8, 8)), rng.normal(size=(20, 3, 5, 5))
+    program = Program()
+    values = [program.input(n, a.shape, "float64") for n, a in (("x", x), ("w", w))]
+    bias = program.input("b", (20, 1, 1, 1), "float64")
+    inside = BATCH_LANES.arrange(program, values[0])
+    y = program.apply(Arranged(Convolution(window(5)), BATCH_LANES, 18), inside, values[1])
+    rectified = program.apply(
+        Map((maximum(symbol(0) + symbol(1), 0),), ("float64",), y.shape), y, bias
+    )
+    pooled, _ = program.apply(Arranged(Pool("max", Window.of(2, 2)), BATCH_LANES, 18), rectified)
+    program.output("y", BATCH_LANES.restore(program, pooled, 18))
+    executable = get_backend("cpu").compile(program)
+    for name, array in (("x", x), ("w", w), ("b", np.linspace(-1, 1, 20).reshape(20, 1, 1, 1))):
+        executable.write(name, array)
+    executable.run()
+    dense = KERNELS[Convolution](Convolution(window(5)), x, w)[0]
+    dense = np.maximum(dense + np.linspace(-1, 1, 20)[:, None, None], 0)
+    close(executable.read("y"), KERNELS[Pool](Pool("max", Window.of(2, 2)), dense)[0])
+    assert [s.op for s in executable.report.steps if s.op in ("Fused", "Arranged")] == [
+        "Fused",
+        "Arranged",
+    ]
+    names = executable._executor.kernel_names()  # noqa: SLF001
+    assert {"lane_convolution_f64", "lane_max_pool_f64"} <= set(names)
+
+
+def arranged_spec(shape: Sequence[int]) -> Spec:
+    return Spec(BATCH_LANES.shape(tuple(shape)), "float32")
+
+
+def test_lanes_are_cheaper_for_a_strided_layer_and_for_few_channels() -> None:
+    for shape, filters, win in (
+        ((64, 64, 32, 32), 128, window(3, 2, 1)),
+        ((64, 1, 28, 28), 20, window(5)),
+    ):
+        op, w = Convolution(win), Spec((filters, shape[1], *win.size), "float32")
+        dense = dense_seconds(op, Spec(shape, "float32"), w)
+        lanes = seconds(Arranged(op, BATCH_LANES, 64), arranged_spec(shape), w)
+        assert 0 < lanes < dense < 1
+        alone = seconds(Arranged(op, BATCH_LANES, 1), arranged_spec((1, *shape[1:])), w)
+        assert alone > dense_seconds(op, Spec((1, *shape[1:]), "float32"), w)
+
+
+def test_what_no_kernel_takes_has_no_price() -> None:
+    x, w = Spec((2, 8, 8, 3), "float32"), Spec((4, 3, 3, 3), "float32")
+    back = ConvolutionKernelGradient(window(3))
+    assert seconds(Arranged(back, CHANNELS_LAST, 2), x, Spec((2, 6, 6, 4), "float32")) is None
+    assert seconds(Arranged(Convolution(window(3)), CHANNELS_LAST, 2), x, w) > 0
+    assert seconds(Convolution(window(3)), x, w) is None
+    assert dense_seconds(MatMul(), x, w) is None
+    assert reorder_seconds(x) < reorder_seconds(Spec((64, 64, 32, 32), "float32"))
+
+
+def test_pools_have_a_price_in_every_layout() -> None:
+    x = (64, 20, 24, 24)
+    op = Pool("max", Window.of(2, 2))
+    y, index = (s.shape for s in op.infer(Spec(x, "float32")))
+    back = PoolGradient("max", Window.of(2, 2), x[2:])
+    lanes = seconds(Arranged(op, BATCH_LANES, 64), arranged_spec(x))
+    assert 0 < lanes < 1e-3 and 0 < dense_seconds(op, Spec(x, "float32")) < 1e-3
+    places = Spec(BATCH_LANES.shape(index), "uint8")
+    assert 0 < seconds(Arranged(back, BATCH_LANES, 64), arranged_spec(y), places) < 1e-3

@@ -23,8 +23,18 @@ from ..lowering import Lowering
 from ..native import native
 from .contraction import NONE, TYPES, activation, geometry
 from .contraction import _plain_product as plain_product
+from .costs import dense_seconds, reorder_seconds, seconds
 from .pooling import GRAIN, pool_geometry
 
+__all__ = [
+    "accepts_epilogue",
+    "arranged",
+    "dense_seconds",
+    "fused",
+    "keeps",
+    "reorder_seconds",
+    "seconds",
+]
 PASSES: dict[type[Op], str] = {
     Convolution: "convolution",
     ConvolutionInputGradient: "convolution_input_gradient",
