@@ -111,6 +111,13 @@ static inline Plan lane_input_gradient_plan(const int64_t* integer, int64_t elem
   return lane_correlation_plan(lane_blocks(s, true, element), s.groups, element);
 }
 
+// A convolution and the maxima of windows of its result: see lane_convolution_pool.cpp.
+static inline Plan lane_convolution_pool_plan(const int64_t* i, int64_t) {
+  const ConvolutionShape s = convolution_shape(i);
+  return {divide_up(s.batch, EXAMPLES) * s.groups * i[20],
+          round_up(s.group_channels * s.kernel_h * s.kernel_w * 8, 64) + i[18] * i[19] * 8, 1};
+}
+
 // ---------------------------------------------------------------- kernel gradient
 //
 // The sum runs over strips of grid rows of all blocks. `outer`: dy of a strip is transposed to [pixel][example][filter],

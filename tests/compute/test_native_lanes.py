@@ -27,6 +27,7 @@ from cortex.compute.ops import (
     Window,
 )
 from cortex.compute.ops.arranged import CARRIED, Arranged
+from cortex.compute.ops.chain import Chain
 from cortex.compute.ops.fused import Fused
 from cortex.compute.program import Op, Program
 from cortex.compute.reference import KERNELS
@@ -309,6 +310,78 @@ def test_an_index_that_nobody_reads_is_not_written(isa: str) -> None:
     op = Pool("max", Window.of(2, 2))
     found = execute(Arranged(op, BATCH_LANES, 16), [arrange(BATCH_LANES, x)], outputs=1)[0]
     np.testing.assert_array_equal(restore(BATCH_LANES, found, 16), KERNELS[Pool](op, x)[0])
+
+
+# ---------------------------------------------------------------- convolution and pooling in one pass
+
+CHAINS = {
+    "lenet": ((33, 1, 12, 12), 20, window(5), Window.of(2, 2), 1),
+    "an odd row is left": ((16, 4, 9, 10), 7, window((2, 3)), Window.of(2, 2), 1),
+    "windows of 3 x 2, stride, groups": (
+        (5, 4, 16, 14),
+        6,
+        window(2, 2),
+        Window.of((3, 2), (3, 2)),
+        2,
+    ),
+    "dilated, one dimension": (
+        (2, 3, 30),
+        9,
+        Window.of(3, 1, 0, 2, rank=1),
+        Window.of(4, 4, rank=1),
+        1,
+    ),
+    "an index of four bytes": ((2, 2, 20, 20), 3, window(3), Window.of((16, 18), (16, 18)), 1),
+}
+
+
+@DTYPES
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_convolution_is_pooled_where_it_is_computed(isa: str, dtype: str, name: str) -> None:
+    shape, filters, win, pooling, groups = CHAINS[name]
+    rng = np.random.default_rng(8)
+    x = rng.integers(-2, 3, shape).astype(dtype)  # exact sums, with ties
+    w = rng.integers(-2, 3, (filters, shape[1] // groups, *win.size)).astype(dtype)
+    bias = rng.integers(-3, 4, filters).astype(dtype)
+    layout, batch, ones = BATCH_LANES, len(x), (1,) * (len(shape) - 1)
+    convolution, pool = Arranged(Convolution(win, groups), layout, batch), Pool("max", pooling)
+    rectified = Fused(convolution, 2, maximum(symbol(0) + symbol(1), 0))
+    y = KERNELS[Convolution](Convolution(win, groups), x, w)[0]
+    biased = np.maximum(y + bias.reshape(-1, *ones[1:]), 0)
+    for first, more, before in (
+        (rectified, [bias.reshape(-1, *ones)], biased),
+        (convolution, [], y),
+    ):
+        op = Chain(first, Arranged(pool, layout, batch))
+        for outputs in (2, 1):
+            found = execute(op, [arrange(layout, x), w, *more], outputs)
+            for one, expected in zip(found, KERNELS[Pool](pool, before), strict=False):
+                np.testing.assert_array_equal(restore(layout, one, batch), expected)
+
+
+def test_a_chain_that_no_kernel_takes_is_decomposed(isa: str) -> None:
+    rng = np.random.default_rng(9)
+    x, w = rng.normal(size=(2, 3, 8, 8)), rng.normal(size=(4, 3, 3, 3))
+    for convolution, pool in (
+        (Convolution(window(3, 1, 1)), Pool("max", Window.of(2, 2))),
+        (Convolution(window(3)), Pool("max", Window.of(3, 2))),
+        (Convolution(window(3)), Pool("average", Window.of(2, 2))),
+    ):
+        program = Program()
+        values = [
+            program.input("x", BATCH_LANES.shape(x.shape), "float64"),
+            program.input("w", w.shape, "float64"),
+        ]
+        op = Chain(Arranged(convolution, BATCH_LANES, 2), Arranged(pool, BATCH_LANES, 2))
+        made = program.apply(op, *values)
+        program.output("y", made[0] if isinstance(made, tuple) else made)
+        executable = get_backend("cpu").compile(program)
+        executable.write("x", arrange(BATCH_LANES, x))
+        executable.write("w", w)
+        executable.run()
+        assert [s.op for s in executable.report.steps] == ["Arranged", "Arranged"]
+        expected = KERNELS[Pool](pool, KERNELS[Convolution](convolution, x, w)[0])[0]
+        close(restore(BATCH_LANES, executable.read("y"), 2), expected)
 
 
 # ---------------------------------------------------------------- the backend, and what it expects to pay

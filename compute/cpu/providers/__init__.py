@@ -27,6 +27,7 @@ from ...ops import (
     Transpose,
 )
 from ...ops.arranged import Arranged
+from ...ops.chain import Chain
 from ...ops.fused import Fused
 from ...program import Op, Step
 from ..instruction import Instruction
@@ -59,6 +60,7 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
         Map: (maps.map_,),
         MatMul: (contraction.matmul,),
         Arranged: (lanes.arranged,),
+        Chain: (lanes.chain,),
         Fused: (contraction.fused, lanes.fused),
         Convolution: (contraction.convolution, numpy_convolution.convolution),
         ConvolutionInputGradient: (

@@ -15,9 +15,10 @@ from ...ops import (
     PoolGradient,
 )
 from ...ops.arranged import Arranged
+from ...ops.chain import Chain
 from ...ops.fused import Fused
 from ...program import Op, Step, Value
-from ...spec import ITEM_BYTES, Shape
+from ...spec import ITEM_BYTES, Shape, Spec
 from ..instruction import Instruction, Operand
 from ..lowering import Lowering
 from ..native import native
@@ -27,8 +28,10 @@ from .costs import dense_seconds, reorder_seconds, seconds
 from .pooling import GRAIN, pool_geometry
 
 __all__ = [
+    "accepts_chain",
     "accepts_epilogue",
     "arranged",
+    "chain",
     "dense_seconds",
     "fused",
     "keeps",
@@ -45,6 +48,8 @@ PASSES: dict[type[Op], str] = {
 def keeps(step: Step) -> bool:
     """Whether a kernel takes an arranged op as it is, so that it need not be decomposed."""
     op = step.op
+    if isinstance(op, Chain):
+        return accepts_chain(op, [v.spec for v in step.inputs])
     if not isinstance(op, Arranged) or native() is None:
         return False
     values = (*step.inputs, *step.outputs)
@@ -57,6 +62,10 @@ def keeps(step: Step) -> bool:
 
 def accepts_epilogue(op: Fused, inputs: Sequence[Value]) -> bool:
     """Whether a kernel of an arranged convolution adds this bias, one number a channel, and applies this activation."""
+    return _accepts(op, [v.spec for v in inputs])
+
+
+def _accepts(op: Fused, inputs: Sequence[Spec]) -> bool:
     inner = op.op
     if native() is None or not isinstance(inner, Arranged):
         return False
@@ -65,7 +74,7 @@ def accepts_epilogue(op: Fused, inputs: Sequence[Value]) -> bool:
         return False
     if not found[2]:
         return True
-    out, bias = op.infer(*(v.spec for v in inputs))[0], inputs[-1].spec
+    out, bias = op.infer(*inputs)[0], inputs[-1]
     given = (1,) * (out.rank - bias.rank) + bias.shape
     channels = 1 if inner.layout == BATCH_LANES else out.rank - 1
     wanted = tuple(n if axis == channels else 1 for axis, n in enumerate(out.shape))
@@ -94,6 +103,61 @@ def fused(low: Lowering, step: Step) -> list[Instruction] | None:
     if not isinstance(op.op, Arranged) or found is None:
         return None
     return _convolution(op.op, low.operands(step.inputs), low.operand(step.outputs[0]), found)
+
+
+def accepts_chain(op: Chain, inputs: Sequence[Spec]) -> bool:
+    """Whether a kernel takes an unpadded convolution and the maxima of windows side by side inside its result."""
+    first, second = op.first, op.second
+    fused_op = first if isinstance(first, Fused) else None
+    convolution = first.op if isinstance(first, Fused) else first
+    if (
+        native() is None
+        or not isinstance(convolution, Arranged)
+        or not isinstance(second, Arranged)
+    ):
+        return False
+    inner, pool = convolution.op, second.op
+    if not isinstance(inner, Convolution) or not isinstance(pool, Pool) or pool.kind != "max":
+        return False
+    if convolution.layout != BATCH_LANES or second.layout != BATCH_LANES:
+        return False
+    if fused_op is not None and not _accepts(fused_op, inputs):
+        return False
+    y, pooled = op.first.infer(*inputs)[0].shape, op.infer(*inputs)[0].shape
+    window = pool.window
+    inside = all(k * n <= m for k, n, m in zip(window.size, pooled[2:-1], y[2:-1], strict=True))
+    padded = any(p for w in (inner.window, window) for pair in w.padding for p in pair)
+    return inside and not padded and window.size == window.stride and math.prod(pooled) > 0
+
+
+def chain(low: Lowering, step: Step) -> list[Instruction] | None:
+    """A convolution, its bias and activation, and max pooling: what is pooled is never written."""
+    op = step.op
+    if not isinstance(op, Chain) or not accepts_chain(op, [v.spec for v in step.inputs]):
+        return None
+    first, pool = op.first, op.second
+    epilogue = activation(first.expression) if isinstance(first, Fused) else (NONE, 0.0, False)
+    convolution = first.op if isinstance(first, Fused) else first
+    if not isinstance(convolution, Arranged) or not isinstance(pool, Arranged) or epilogue is None:
+        return None
+    if not isinstance(pool.op, Pool):
+        return None
+    kind, slope, has_bias = epilogue
+    inputs, pooled = low.operands(step.inputs), low.operand(step.outputs[0])
+    index = tuple(low.operand(v) for v in step.outputs[1:] if low.is_read(v))
+    one = (1,) * (2 - pool.op.window.rank)
+    integers = (
+        *_geometry(convolution, inputs[0].spec.shape, inputs[1].spec.shape[0]),
+        int(has_bias),
+        kind,
+        *one,
+        *pool.op.window.size,
+        *one,
+        *pooled.spec.shape[2:-1],
+        ITEM_BYTES[index[0].spec.dtype] if index else 0,
+    )
+    name = f"lane_convolution_pool_{TYPES[pooled.spec.dtype]}"
+    return [_instruction(name, (pooled, *index), inputs, integers, slope)]
 
 
 def _geometry(op: Arranged, images: Shape, filters: int) -> tuple[int, ...]:
