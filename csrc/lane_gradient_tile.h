@@ -24,10 +24,13 @@ template <class T> struct LaneDot {
   int64_t count, examples;
 };
 
-template <class T> CORTEX_INLINE Vec<T> masked(Vec<T> v, IntVec<T> mask) { return (Vec<T>)((IntVec<T>)v & mask); }
+template <class T, bool MASKED> CORTEX_INLINE Vec<T> load_masked(const T* p, IntVec<T> mask) {
+  return MASKED ? (Vec<T>)((IntVec<T>)load(p) & mask) : load(p);
+}
 
-// To out[ROWS][COLUMNS], which has room for DOT_RESULTS. Few sums are split, to hide the latency of the FMA.
-template <class T, int ROWS, int COLUMNS> static void lane_dot(const LaneDot<T>& dot, T* out) {
+// To out[ROWS][COLUMNS], which has room for DOT_RESULTS. Few sums are split, to hide the latency of the FMA. MASKED for
+// blocks that are not full: the mask would be one register too many of 16.
+template <class T, int ROWS, int COLUMNS, bool MASKED> static void lane_dot(const LaneDot<T>& dot, T* out) {
   const LaneDot<T> p = dot;
   constexpr int L = LANES<T>, SPLIT = ROWS * COLUMNS >= 8 ? 1 : ROWS * COLUMNS >= 4 ? 2 : 4;
   Vec<T> sum[SPLIT][ROWS][COLUMNS] = {};
@@ -45,10 +48,10 @@ template <class T, int ROWS, int COLUMNS> static void lane_dot(const LaneDot<T>&
           if (SPLIT > 1 && q + s >= p.runs[r].pixels) break;
           Vec<T> x[ROWS];
 #pragma GCC unroll 8
-          for (int i = 0; i < ROWS; i++) x[i] = masked<T>(load(a[i] + (q + s) * EXAMPLES), mask);
+          for (int i = 0; i < ROWS; i++) x[i] = load_masked<T, MASKED>(a[i] + (q + s) * EXAMPLES, mask);
 #pragma GCC unroll 8
           for (int j = 0; j < COLUMNS; j++) {
-            const Vec<T> y = masked<T>(load(b[j] + (q + s) * p.x_pixel), mask);
+            const Vec<T> y = load_masked<T, MASKED>(b[j] + (q + s) * p.x_pixel, mask);
 #pragma GCC unroll 8
             for (int i = 0; i < ROWS; i++) sum[s][i][j] += x[i] * y;
           }
@@ -76,7 +79,7 @@ void lane_dot(int rows, int columns, const LaneDot<T>& dot, T* out) {
     if (rows < ROWS) return lane_dot<T, ROWS - 1, COLUMNS>(rows, columns, dot, out);
   if constexpr (COLUMNS > 1)
     if (columns < COLUMNS) return lane_dot<T, ROWS, COLUMNS - 1>(rows, columns, dot, out);
-  lane_dot<T, ROWS, COLUMNS>(dot, out);
+  (dot.examples == EXAMPLES ? lane_dot<T, ROWS, COLUMNS, false> : lane_dot<T, ROWS, COLUMNS, true>)(dot, out);
 }
 
 template <class T> struct LaneOuter {

@@ -111,6 +111,13 @@ static inline Plan lane_input_gradient_plan(const int64_t* integer, int64_t elem
   return lane_correlation_plan(lane_blocks(s, true, element), s.groups, element);
 }
 
+// A convolution and the maxima of windows of its result: see lane_convolution_pool.cpp.
+static inline Plan lane_convolution_pool_plan(const int64_t* i, int64_t) {
+  const ConvolutionShape s = convolution_shape(i);
+  return {divide_up(s.batch, EXAMPLES) * s.groups * i[20],
+          round_up(s.group_channels * s.kernel_h * s.kernel_w * 8, 64) + i[18] * i[19] * 8, 1};
+}
+
 // ---------------------------------------------------------------- kernel gradient
 //
 // The sum runs over strips of grid rows of all blocks. `outer`: dy of a strip is transposed to [pixel][example][filter],
@@ -159,6 +166,34 @@ static inline Plan lane_kernel_gradient_plan(const int64_t* integer, int64_t ele
   const int64_t tables = round_up(larger(b.pixels, s.out_height) * 24, 64) + round_up(b.channels * taps * 16, 64);
   const int64_t outer = (b.channels * b.channel_pitch + b.pixels * b.pitch()) * EXAMPLES + b.channels * taps * b.pitch();
   return {b.parts * s.groups * b.filter_blocks * b.channel_blocks, tables + (b.outer ? outer * element : 0), b.parts};
+}
+
+// ---------------------------------------------------------------- channels last, forward pass
+
+struct LastBlocks {
+  int64_t filter_blocks, parts;  // blocks of LAST_FILTERS; parts of the rows of all images
+  int64_t channels, depth;       // packed at a time
+};
+
+constexpr int64_t LAST_FILTERS = 64;
+
+static inline LastBlocks last_blocks(const ConvolutionShape& s) {
+  LastBlocks b = {};
+  const int64_t taps = s.kernel_h * s.kernel_w, rows = larger(1, s.batch * s.out_height);
+  b.filter_blocks = divide_up(s.group_filters, LAST_FILTERS);
+  const int64_t work = s.filters * s.group_channels * taps * rows * s.out_width;
+  const int64_t wanted = smaller(ENOUGH_UNITS, work / UNIT_WORK) / (s.groups * b.filter_blocks);
+  b.parts = larger(1, smaller(wanted, rows));
+  b.channels = even_piece(s.group_channels, larger(1, 768 / taps));
+  b.depth = b.channels * taps;
+  return b;
+}
+
+static inline Plan last_convolution_plan(const int64_t* integer, int64_t element) {
+  const ConvolutionShape s = convolution_shape(integer);
+  const LastBlocks b = last_blocks(s);
+  return {s.groups * b.filter_blocks * b.parts,
+          round_up(b.depth * 8, 64) + (LAST_FILTERS * b.depth + SLACK) * element, 1};
 }
 
 }  // namespace cortex

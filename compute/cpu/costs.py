@@ -1,32 +1,16 @@
-"""What steps cost on one core, for the choice of layouts: measured rates, and what the kernels' own providers say."""
+"""What steps cost on one core, for the choice of layouts."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..layouts import Layout
-from ..ops import (
-    Convolution,
-    ConvolutionInputGradient,
-    ConvolutionKernelGradient,
-    Pool,
-    PoolGradient,
-)
 from ..ops.arranged import Arranged
 from ..program import Op
-from ..spec import ITEM_BYTES, Spec
+from ..spec import Spec
 
 BANDWIDTH = 10e9  # bytes a second of one core, read and written, from beyond the L2 cache
-
-PEAK = 117e9  # floating-point operations a second of one core, float32; only ratios matter here
-CONVOLUTIONS = (Convolution, ConvolutionInputGradient, ConvolutionKernelGradient)
-# Of the peak, measured on the second convolution of LeNet at batch 64 (docs/performance.md).
-DENSE_FRACTION: dict[type[Op], float] = {
-    Convolution: 0.87, ConvolutionInputGradient: 0.62, ConvolutionKernelGradient: 0.79,
-}  # fmt: skip
-POOLING_PASSES = 2.0  # dense pooling runs at half the speed of a copy
 
 
 @dataclass(frozen=True)
@@ -37,41 +21,27 @@ class CpuCosts:
 
     def dense(self, op: Op, inputs: Sequence[Spec], outputs: Sequence[Spec]) -> float:
         """Return the time of the dense kernels."""
-        work = moved(inputs, outputs)
-        if isinstance(op, CONVOLUTIONS):
-            return work + operations(op, inputs, outputs) / (PEAK * DENSE_FRACTION[type(op)])
-        if isinstance(op, (Pool, PoolGradient)):
-            return POOLING_PASSES * work
-        return work
+        from .providers.costs import dense_seconds
+
+        found = dense_seconds(op, *inputs)
+        return _moved(inputs, outputs) if found is None else found
 
     def lifted(self, op: Op, inputs: Sequence[Spec], outputs: Sequence[Spec]) -> float | None:
         """Return the time of the fastest kernel for values in a layout, or None where there is none."""
         if not isinstance(op, Arranged):
-            return moved(inputs, outputs)
+            return _moved(inputs, outputs)
         from .providers import lanes, winograd
 
-        found = [module.seconds(op, inputs, outputs, self.exact) for module in (winograd, lanes)]
+        found = (lanes.seconds(op, *inputs), winograd.seconds(op, inputs, outputs, self.exact))
         return min((t for t in found if t is not None), default=None)
 
     def reorder(self, value: Spec, layout: Layout) -> float:
         """Return the time of a transposed copy."""
-        return 1e-6 + 2 * size(value) / BANDWIDTH
+        from .providers.costs import reorder_seconds
+
+        return reorder_seconds(value)
 
 
-def operations(op: Op, inputs: Sequence[Spec], outputs: Sequence[Spec]) -> int:
-    """Return the multiplications and additions of one pass of a dense convolution."""
-    kernels = {Convolution: inputs[1], ConvolutionInputGradient: inputs[1]}.get(
-        type(op), outputs[0]
-    )
-    pixels = {Convolution: outputs[0], ConvolutionInputGradient: inputs[0]}.get(type(op), inputs[1])
-    return 2 * math.prod(kernels.shape) * pixels.shape[0] * math.prod(pixels.shape[2:])
-
-
-def size(spec: Spec) -> int:
-    """Return the bytes of a value."""
-    return math.prod(spec.shape) * ITEM_BYTES[spec.dtype]
-
-
-def moved(inputs: Sequence[Spec], outputs: Sequence[Spec]) -> float:
+def _moved(inputs: Sequence[Spec], outputs: Sequence[Spec]) -> float:
     """Return the time to read and write everything once."""
-    return sum(map(size, (*inputs, *outputs))) / BANDWIDTH
+    return sum(s.bytes for s in (*inputs, *outputs)) / BANDWIDTH

@@ -9,6 +9,7 @@
 // The trick: a pixel is a vector, so nothing is shuffled, borders need no zeros and a stride is a distance. A table of
 // steps tells the register tile (lane_tile.h) where each (channel, row tap, column tap) lies in the weights and in the
 // source; the grid is cut into rectangles of pixels that see the same taps, each with its own table.
+#include "correlation.h"
 #include "lane_tile.h"
 #include "registry.h"
 
@@ -33,30 +34,6 @@ template <class T> struct Correlation {
   T *packed, *packed_weights;
 };
 
-struct Taps {
-  int64_t start, stop;
-};
-
-// The taps of a grid position that lie in the source: neighbours, as positions go one way.
-static inline Taps taps_at(const Axis& a, int64_t position) {
-  const int64_t first = a.first + position * a.step;
-  Taps t = {0, a.taps};
-  while (t.start < t.stop && (first + t.start * a.delta < 0 || first + t.start * a.delta >= a.source)) t.start++;
-  while (t.stop > t.start && (first + (t.stop - 1) * a.delta < 0 || first + (t.stop - 1) * a.delta >= a.source))
-    t.stop--;
-  return t;
-}
-
-// Positions from `first` on, before `end`, that have the same taps as the first of them.
-static inline int64_t alike(const Axis& a, Taps taps, int64_t first, int64_t end) {
-  int64_t next = first + 1;
-  for (; next < end; next++) {
-    const Taps other = taps_at(a, next);
-    if (other.start != taps.start || other.stop != taps.stop) break;
-  }
-  return next - first;
-}
-
 template <class T> void pack_source(const Correlation<T>& c, LaneRows rows, int64_t width, int64_t channel,
                                     int64_t channels) {
   const int64_t line = width * EXAMPLES;
@@ -67,11 +44,6 @@ template <class T> void pack_source(const Correlation<T>& c, LaneRows rows, int6
       for (int64_t k = 0; k < line; k += LANES<T>) store(to + k, load(from + k));
     }
 }
-
-struct Rectangle {
-  int64_t row, rows, column, columns;
-  Taps row_taps, column_taps;
-};
 
 // Where the steps of a rectangle lie, channel by channel; the weights in memory, or packed [k][tile_rows].
 template <class T> int64_t make_steps(const Correlation<T>& c, const Axis& h, const Axis& w, const Rectangle& r,

@@ -125,8 +125,8 @@ template <class T> void turn_dy(const Gradient<T>& g, const Strip& strip) {
   constexpr int L = LANES<T>;
   const int64_t pixels = strip.rows * g.s.out_width, pitch = g.b.pitch();
   const T* const dy = g.dy + strip.block * g.s.filters * g.out() + strip.row * g.s.out_width * EXAMPLES;
-  for (int64_t q = 0; q < pixels; q++)
-    for (int64_t f = 0; f < pitch; f += L)
+  for (int64_t f = 0; f < pitch; f += L)
+    for (int64_t q = 0; q < pixels; q++)
       for (int64_t e = 0; e < strip.examples; e += L) {
         Vec<T> block[L];
 #pragma GCC unroll 16

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cortex.compute import get_backend
 from cortex.compute.cpu.lowering import lower
 from cortex.compute.cpu.native import native
+from cortex.compute.cpu.providers.lanes import dense_seconds, reorder_seconds, seconds
 from cortex.compute.expression import symbol
 from cortex.compute.layouts import BATCH_LANES, CHANNELS_LAST, Layout
 from cortex.compute.math import maximum
@@ -18,19 +20,24 @@ from cortex.compute.ops import (
     Convolution,
     ConvolutionInputGradient,
     ConvolutionKernelGradient,
+    Map,
+    MatMul,
     Pool,
     PoolGradient,
     Window,
 )
 from cortex.compute.ops.arranged import CARRIED, Arranged
+from cortex.compute.ops.chain import Chain
 from cortex.compute.ops.fused import Fused
 from cortex.compute.program import Op, Program
 from cortex.compute.reference import KERNELS
+from cortex.compute.spec import Spec
 
 if native() is None:
     pytest.skip("the compiled engine is not built", allow_module_level=True)
 TOLERANCE = {"float32": 3e-5, "float64": 1e-12}
 GUARD = 64
+LAYOUTS = pytest.mark.parametrize("layout", [BATCH_LANES, CHANNELS_LAST], ids=lambda v: v.name)
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
@@ -65,7 +72,9 @@ def execute(op: Op, arrays: Sequence[np.ndarray], outputs: int | None = None) ->
         memory = {low.operand(v).place.root: a for v, a in zip(values, arrays, strict=True)}
         margins = []
         for instruction in low.instructions:
-            assert str(instruction.target).startswith(("lane_", "sum_partials_"))
+            assert str(instruction.target).startswith(
+                ("lane_", "last_", "matmul_", "sum_partials_")
+            )
             for operand in instruction.operands:
                 root = operand.place.root
                 if root not in memory:
@@ -157,10 +166,11 @@ GROUPED = {
 }
 
 
+@LAYOUTS
 @DTYPES
 @pytest.mark.parametrize("name", [*CONVOLUTIONS, *GROUPED])
-def test_convolutions(isa: str, dtype: str, name: str) -> None:
-    check_convolution(BATCH_LANES, dtype, *{**CONVOLUTIONS, **GROUPED}[name])
+def test_convolutions(isa: str, dtype: str, layout: Layout, name: str) -> None:
+    check_convolution(layout, dtype, *{**CONVOLUTIONS, **GROUPED}[name])
 
 
 @st.composite
@@ -178,19 +188,20 @@ def convolutions(draw):  # noqa: ANN001, ANN201
     return shape, groups * draw(st.integers(1, 18)), window(size, stride, padding, dilation), groups
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(case=convolutions(), dtype=st.sampled_from(["float32", "float64"]), data=st.data())
 def test_any_convolution(case, dtype: str, data) -> None:  # noqa: ANN001
     before = native().isa()
     try:
         native().set_isa(data.draw(st.sampled_from(native().available_isas())))
-        check_convolution(BATCH_LANES, dtype, *case)
+        for layout in (BATCH_LANES, CHANNELS_LAST):
+            check_convolution(layout, dtype, *case)
     finally:
         native().set_isa(before)
 
 
+@LAYOUTS
 @DTYPES
-@pytest.mark.parametrize("layout", [BATCH_LANES], ids=lambda v: v.name)
 def test_bias_and_activation(isa: str, dtype: str, layout: Layout) -> None:
     rng = np.random.default_rng(4)
     x, w = (
@@ -200,12 +211,13 @@ def test_bias_and_activation(isa: str, dtype: str, layout: Layout) -> None:
     op, bias = Convolution(window(3, 1, 1)), np.linspace(-1, 1, 21).astype(dtype)
     y = KERNELS[Convolution](op, *wide(x, w))[0]
     arranged = Arranged(op, layout, 19)
+    shape = (21, 1, 1, 1) if layout is BATCH_LANES else (21,)
     for expression, inputs, expected in (
         (symbol(0) + symbol(1), [bias], y + bias[:, None, None]),
         (maximum(symbol(0) + symbol(1), 0), [bias], np.maximum(y + bias[:, None, None], 0)),
         (maximum(symbol(0), 0.0), [], np.maximum(y, 0)),
     ):
-        arrays = [arrange(layout, x), w, *(b.reshape(-1, 1, 1, 1) for b in inputs)]
+        arrays = [arrange(layout, x), w, *(b.reshape(shape) for b in inputs)]
         found = execute(Fused(arranged, 2, expression), arrays)[0]
         close(restore(layout, found, 19), expected)
 
@@ -255,7 +267,6 @@ POOLS = {
     "large window": ((2, 2, 20, 20), Window.of((16, 17), 2)),
     "one dimension": ((20, 5, 31), Window.of(3, 2, 1, rank=1)),
 }
-LAYOUTS = pytest.mark.parametrize("layout", [BATCH_LANES, CHANNELS_LAST], ids=lambda v: v.name)
 
 
 @LAYOUTS
@@ -265,7 +276,7 @@ def test_pools(isa: str, dtype: str, layout: Layout, name: str) -> None:
     check_pool(layout, dtype, *POOLS[name])
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(
     batch=st.sampled_from([1, 15, 16, 17, 33]),
     channels=st.integers(1, 20),
@@ -299,3 +310,144 @@ def test_an_index_that_nobody_reads_is_not_written(isa: str) -> None:
     op = Pool("max", Window.of(2, 2))
     found = execute(Arranged(op, BATCH_LANES, 16), [arrange(BATCH_LANES, x)], outputs=1)[0]
     np.testing.assert_array_equal(restore(BATCH_LANES, found, 16), KERNELS[Pool](op, x)[0])
+
+
+# ---------------------------------------------------------------- convolution and pooling in one pass
+
+CHAINS = {
+    "lenet": ((33, 1, 12, 12), 20, window(5), Window.of(2, 2), 1),
+    "an odd row is left": ((16, 4, 9, 10), 7, window((2, 3)), Window.of(2, 2), 1),
+    "windows of 3 x 2, stride, groups": (
+        (5, 4, 16, 14),
+        6,
+        window(2, 2),
+        Window.of((3, 2), (3, 2)),
+        2,
+    ),
+    "dilated, one dimension": (
+        (2, 3, 30),
+        9,
+        Window.of(3, 1, 0, 2, rank=1),
+        Window.of(4, 4, rank=1),
+        1,
+    ),
+    "an index of four bytes": ((2, 2, 20, 20), 3, window(3), Window.of((16, 18), (16, 18)), 1),
+}
+
+
+@DTYPES
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_convolution_is_pooled_where_it_is_computed(isa: str, dtype: str, name: str) -> None:
+    shape, filters, win, pooling, groups = CHAINS[name]
+    rng = np.random.default_rng(8)
+    x = rng.integers(-2, 3, shape).astype(dtype)  # exact sums, with ties
+    w = rng.integers(-2, 3, (filters, shape[1] // groups, *win.size)).astype(dtype)
+    bias = rng.integers(-3, 4, filters).astype(dtype)
+    layout, batch, ones = BATCH_LANES, len(x), (1,) * (len(shape) - 1)
+    convolution, pool = Arranged(Convolution(win, groups), layout, batch), Pool("max", pooling)
+    rectified = Fused(convolution, 2, maximum(symbol(0) + symbol(1), 0))
+    y = KERNELS[Convolution](Convolution(win, groups), x, w)[0]
+    biased = np.maximum(y + bias.reshape(-1, *ones[1:]), 0)
+    for first, more, before in (
+        (rectified, [bias.reshape(-1, *ones)], biased),
+        (convolution, [], y),
+    ):
+        op = Chain(first, Arranged(pool, layout, batch))
+        for outputs in (2, 1):
+            found = execute(op, [arrange(layout, x), w, *more], outputs)
+            for one, expected in zip(found, KERNELS[Pool](pool, before), strict=False):
+                np.testing.assert_array_equal(restore(layout, one, batch), expected)
+
+
+def test_a_chain_that_no_kernel_takes_is_decomposed(isa: str) -> None:
+    rng = np.random.default_rng(9)
+    x, w = rng.normal(size=(2, 3, 8, 8)), rng.normal(size=(4, 3, 3, 3))
+    for convolution, pool in (
+        (Convolution(window(3, 1, 1)), Pool("max", Window.of(2, 2))),
+        (Convolution(window(3)), Pool("max", Window.of(3, 2))),
+        (Convolution(window(3)), Pool("average", Window.of(2, 2))),
+    ):
+        program = Program()
+        values = [
+            program.input("x", BATCH_LANES.shape(x.shape), "float64"),
+            program.input("w", w.shape, "float64"),
+        ]
+        op = Chain(Arranged(convolution, BATCH_LANES, 2), Arranged(pool, BATCH_LANES, 2))
+        made = program.apply(op, *values)
+        program.output("y", made[0] if isinstance(made, tuple) else made)
+        executable = get_backend("cpu").compile(program)
+        executable.write("x", arrange(BATCH_LANES, x))
+        executable.write("w", w)
+        executable.run()
+        assert [s.op for s in executable.report.steps] == ["Arranged", "Arranged"]
+        expected = KERNELS[Pool](pool, KERNELS[Convolution](convolution, x, w)[0])[0]
+        close(restore(BATCH_LANES, executable.read("y"), 2), expected)
+
+
+# ---------------------------------------------------------------- the backend, and what it expects to pay
+
+
+def test_the_backend_keeps_arranged_ops_and_their_epilogue(isa: str) -> None:
+    rng = np.random.default_rng(7)
+    x, w = rng.normal(size=(18, 3, 8, 8)), rng.normal(size=(20, 3, 5, 5))
+    program = Program()
+    values = [program.input(n, a.shape, "float64") for n, a in (("x", x), ("w", w))]
+    bias = program.input("b", (20, 1, 1, 1), "float64")
+    inside = BATCH_LANES.arrange(program, values[0])
+    y = program.apply(Arranged(Convolution(window(5)), BATCH_LANES, 18), inside, values[1])
+    rectified = program.apply(
+        Map((maximum(symbol(0) + symbol(1), 0),), ("float64",), y.shape), y, bias
+    )
+    pooled, _ = program.apply(Arranged(Pool("max", Window.of(2, 2)), BATCH_LANES, 18), rectified)
+    program.output("y", BATCH_LANES.restore(program, pooled, 18))
+    executable = get_backend("cpu").compile(program)
+    for name, array in (("x", x), ("w", w), ("b", np.linspace(-1, 1, 20).reshape(20, 1, 1, 1))):
+        executable.write(name, array)
+    executable.run()
+    dense = KERNELS[Convolution](Convolution(window(5)), x, w)[0]
+    dense = np.maximum(dense + np.linspace(-1, 1, 20)[:, None, None], 0)
+    close(executable.read("y"), KERNELS[Pool](Pool("max", Window.of(2, 2)), dense)[0])
+    assert [s.op for s in executable.report.steps if s.op in ("Fused", "Arranged")] == [
+        "Fused",
+        "Arranged",
+    ]
+    names = executable._executor.kernel_names()  # noqa: SLF001
+    assert {"lane_convolution_f64", "lane_max_pool_f64"} <= set(names)
+
+
+def arranged_spec(shape: Sequence[int]) -> Spec:
+    return Spec(BATCH_LANES.shape(tuple(shape)), "float32")
+
+
+def test_lanes_are_cheaper_for_a_strided_layer_and_for_few_channels() -> None:
+    for shape, filters, win in (
+        ((64, 64, 32, 32), 128, window(3, 2, 1)),
+        ((64, 1, 28, 28), 20, window(5)),
+    ):
+        op, w = Convolution(win), Spec((filters, shape[1], *win.size), "float32")
+        dense = dense_seconds(op, Spec(shape, "float32"), w)
+        lanes = seconds(Arranged(op, BATCH_LANES, 64), arranged_spec(shape), w)
+        assert 0 < lanes < dense < 1
+        alone = seconds(Arranged(op, BATCH_LANES, 1), arranged_spec((1, *shape[1:])), w)
+        assert alone > dense_seconds(op, Spec((1, *shape[1:]), "float32"), w)
+
+
+def test_what_no_kernel_takes_has_no_price() -> None:
+    x, w = Spec((2, 8, 8, 3), "float32"), Spec((4, 3, 3, 3), "float32")
+    back = ConvolutionKernelGradient(window(3))
+    assert seconds(Arranged(back, CHANNELS_LAST, 2), x, Spec((2, 6, 6, 4), "float32")) is None
+    assert seconds(Arranged(Convolution(window(3)), CHANNELS_LAST, 2), x, w) > 0
+    assert seconds(Convolution(window(3)), x, w) is None
+    assert dense_seconds(MatMul(), x, w) is None
+    assert reorder_seconds(x) < reorder_seconds(Spec((64, 64, 32, 32), "float32"))
+
+
+def test_pools_have_a_price_in_every_layout() -> None:
+    x = (64, 20, 24, 24)
+    op = Pool("max", Window.of(2, 2))
+    y, index = (s.shape for s in op.infer(Spec(x, "float32")))
+    back = PoolGradient("max", Window.of(2, 2), x[2:])
+    lanes = seconds(Arranged(op, BATCH_LANES, 64), arranged_spec(x))
+    assert 0 < lanes < 1e-3 and 0 < dense_seconds(op, Spec(x, "float32")) < 1e-3
+    places = Spec(BATCH_LANES.shape(index), "uint8")
+    assert 0 < seconds(Arranged(back, BATCH_LANES, 64), arranged_spec(y), places) < 1e-3

@@ -30,6 +30,7 @@ from ...ops import (
 )
 from ...ops.all_reduce import sums_inside
 from ...ops.arranged import Arranged
+from ...ops.chain import Chain
 from ...ops.fused import Fused
 from ...ops.summed import SummedMap
 from ...program import Op, Step, Value
@@ -67,6 +68,7 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
         Map: (maps.map_,),
         MatMul: (contraction.matmul,),
         Arranged: (winograd.arranged, lanes.arranged),
+        Chain: (lanes.chain,),
         Fused: (contraction.fused, winograd.fused, lanes.fused),
         Convolution: (contraction.convolution, numpy_convolution.convolution),
         ConvolutionInputGradient: (

@@ -15,6 +15,7 @@ from ...ops import (
     PoolGradient,
 )
 from ...ops.arranged import Arranged
+from ...ops.chain import Chain
 from ...ops.fused import Fused
 from ...program import Op, Step, Value
 from ...spec import ITEM_BYTES, Shape, Spec
@@ -22,8 +23,21 @@ from ..instruction import Instruction, Operand
 from ..lowering import Lowering
 from ..native import native
 from .contraction import NONE, TYPES, Finish, finish, geometry
+from .contraction import _plain_product as plain_product
+from .costs import dense_seconds, reorder_seconds, seconds
 from .pooling import GRAIN, pool_geometry
 
+__all__ = [
+    "accepts_chain",
+    "accepts_epilogue",
+    "arranged",
+    "chain",
+    "dense_seconds",
+    "fused",
+    "keeps",
+    "reorder_seconds",
+    "seconds",
+]
 PASSES: dict[type[Op], str] = {
     Convolution: "convolution",
     ConvolutionInputGradient: "convolution_input_gradient",
@@ -34,45 +48,31 @@ PASSES: dict[type[Op], str] = {
 def keeps(step: Step) -> bool:
     """Whether a kernel takes an arranged op as it is, so that it need not be decomposed."""
     op = step.op
+    if isinstance(op, Chain):
+        return accepts_chain(op, [v.spec for v in step.inputs])
     if not isinstance(op, Arranged) or native() is None:
         return False
     values = (*step.inputs, *step.outputs)
     if not all(v.spec.size for v in values) or values[0].dtype not in TYPES:
         return False
-    if isinstance(op.op, Pool):
-        return True
     if op.layout != BATCH_LANES:
-        return False
-    return isinstance(op.op, PoolGradient) or type(op.op) in PASSES
-
-
-def seconds(
-    op: Arranged, inputs: Sequence[Spec], outputs: Sequence[Spec], exact: bool
-) -> float | None:
-    """Return the estimated time of one core for an arranged op, or None where there is no kernel."""
-    if native() is None or op.layout != BATCH_LANES or inputs[0].dtype not in TYPES:
-        return None
-    moved = sum(math.prod(s.shape) * ITEM_BYTES[s.dtype] for s in (*inputs, *outputs)) / 10e9
-    if type(op.op) not in PASSES:
-        return moved
-    kernels = outputs[0] if isinstance(op.op, ConvolutionKernelGradient) else inputs[1]
-    pixels = inputs[1] if isinstance(op.op, ConvolutionKernelGradient) else inputs[0]
-    if isinstance(op.op, Convolution):
-        pixels = outputs[0]
-    work = 2 * math.prod(kernels.shape) * pixels.shape[0] * LANES * math.prod(pixels.shape[2:-1])
-    return moved + work / 117e9 / 0.8
+        return isinstance(op.op, (Convolution, Pool))
+    return isinstance(op.op, (Pool, PoolGradient)) or type(op.op) in PASSES
 
 
 def accepts_epilogue(op: Fused, inputs: Sequence[Value]) -> bool:
     """Whether a kernel of an arranged convolution adds this bias, one number a channel, and applies this activation."""
-    if native() is None or not isinstance(op.op, Arranged) or op.op.layout != BATCH_LANES:
-        return False
-    return isinstance(op.op.op, Convolution) and _end(op, [v.spec for v in inputs]) is not None
+    return _end(op, [v.spec for v in inputs]) is not None
 
 
 def _end(op: Fused, inputs: Sequence[Spec]) -> Finish | None:
+    """Return how a kernel ends, or None where it does not end so."""
+    inner = op.op
+    if native() is None or not isinstance(inner, Arranged) or not isinstance(inner.op, Convolution):
+        return None
+    axis = 1 if inner.layout == BATCH_LANES else -1
     out = op.infer(*inputs)[0]
-    return finish(op.expression, out, inputs[op.arity :], axis=1, takes_dense=False)
+    return finish(op.expression, out, inputs[op.arity :], axis, takes_dense=False)
 
 
 def arranged(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -85,7 +85,7 @@ def arranged(low: Lowering, step: Step) -> list[Instruction] | None:
     inputs, target = low.operands(step.inputs), low.operand(step.outputs[0])
     if isinstance(inner, ConvolutionKernelGradient):
         return _kernel_gradient(low, step.op, inputs, target)
-    return _convolution(step.op, inputs, target)
+    return _convolution(low, step.op, inputs, target)
 
 
 def fused(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -96,7 +96,61 @@ def fused(low: Lowering, step: Step) -> list[Instruction] | None:
     end = _end(op, [v.spec for v in step.inputs])
     if not isinstance(op.op, Arranged) or end is None:
         return None
-    return _convolution(op.op, low.operands(step.inputs), low.operand(step.outputs[0]), end)
+    return _convolution(low, op.op, low.operands(step.inputs), low.operand(step.outputs[0]), end)
+
+
+def accepts_chain(op: Chain, inputs: Sequence[Spec]) -> bool:
+    """Whether a kernel takes an unpadded convolution and the maxima of windows side by side inside its result."""
+    first, second = op.first, op.second
+    fused_op = first if isinstance(first, Fused) else None
+    convolution = first.op if isinstance(first, Fused) else first
+    if (
+        native() is None
+        or not isinstance(convolution, Arranged)
+        or not isinstance(second, Arranged)
+    ):
+        return False
+    inner, pool = convolution.op, second.op
+    if not isinstance(inner, Convolution) or not isinstance(pool, Pool) or pool.kind != "max":
+        return False
+    if convolution.layout != BATCH_LANES or second.layout != BATCH_LANES:
+        return False
+    if fused_op is not None and _end(fused_op, inputs) is None:
+        return False
+    y, pooled = op.first.infer(*inputs)[0].shape, op.infer(*inputs)[0].shape
+    window = pool.window
+    inside = all(k * n <= m for k, n, m in zip(window.size, pooled[2:-1], y[2:-1], strict=True))
+    padded = any(p for w in (inner.window, window) for pair in w.padding for p in pair)
+    return inside and not padded and window.size == window.stride and math.prod(pooled) > 0
+
+
+def chain(low: Lowering, step: Step) -> list[Instruction] | None:
+    """A convolution, its bias and activation, and max pooling: what is pooled is never written."""
+    op = step.op
+    if not isinstance(op, Chain) or not accepts_chain(op, [v.spec for v in step.inputs]):
+        return None
+    first, pool = op.first, op.second
+    end = _end(first, [v.spec for v in step.inputs]) if isinstance(first, Fused) else Finish()
+    convolution = first.op if isinstance(first, Fused) else first
+    if not isinstance(convolution, Arranged) or not isinstance(pool, Arranged) or end is None:
+        return None
+    if not isinstance(pool.op, Pool):
+        return None
+    inputs, pooled = low.operands(step.inputs), low.operand(step.outputs[0])
+    index = tuple(low.operand(v) for v in step.outputs[1:] if low.is_read(v))
+    one = (1,) * (2 - pool.op.window.rank)
+    integers = (
+        *_geometry(convolution, inputs[0].spec.shape, inputs[1].spec.shape[0]),
+        int(end.bias is not None),
+        end.activation,
+        *one,
+        *pool.op.window.size,
+        *one,
+        *pooled.spec.shape[2:-1],
+        ITEM_BYTES[index[0].spec.dtype] if index else 0,
+    )
+    name = f"lane_convolution_pool_{TYPES[pooled.spec.dtype]}"
+    return [_instruction(name, (pooled, *index), inputs, integers)]
 
 
 def _geometry(op: Arranged, images: Shape, filters: int) -> tuple[int, ...]:
@@ -112,7 +166,6 @@ def _instruction(
     outputs: tuple[Operand, ...],
     inputs: tuple[Operand, ...],
     integers: tuple[int, ...],
-    slope: float = 0.0,
     grain: int = 1,
 ) -> Instruction:
     """One call of a kernel whose units and scratch the engine plans."""
@@ -123,7 +176,7 @@ def _instruction(
         outputs,
         inputs,
         integers=integers,
-        reals=(slope,),
+        reals=(0.0,),
         units=units,
         grain=grain,
         scratch=scratch,
@@ -138,6 +191,7 @@ def _plan(name: str, integers: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 def _convolution(
+    low: Lowering,
     op: Arranged,
     inputs: tuple[Operand, ...],
     target: Operand,
@@ -145,9 +199,25 @@ def _convolution(
 ) -> list[Instruction]:
     images = target if isinstance(op.op, ConvolutionInputGradient) else inputs[0]
     integers = _geometry(op, images.spec.shape, inputs[1].spec.shape[0])
-    name = f"lane_{PASSES[type(op.op)]}_{TYPES[target.spec.dtype]}"
     has_bias, kind = (end.bias is not None, end.activation) if end is not None else (False, NONE)
+    if op.layout != BATCH_LANES and _is_pointwise(op):
+        *rows, filters = target.spec.shape
+        sizes = (math.prod(rows), filters, images.spec.shape[-1])
+        bias = inputs[2] if has_bias else None
+        return plain_product(low, target, (inputs[0], inputs[1]), sizes, (0, 1), bias, kind)
+    place = "lane" if op.layout == BATCH_LANES else "last"
+    name = f"{place}_{PASSES[type(op.op)]}_{TYPES[target.spec.dtype]}"
     return [_instruction(name, (target,), inputs, (*integers, int(has_bias), kind))]
+
+
+def _is_pointwise(op: Arranged) -> bool:
+    """Whether every pixel is one matrix product of its channels."""
+    inner = op.op
+    if not isinstance(inner, Convolution) or inner.groups != 1:
+        return False
+    window = inner.window
+    ones = all(v == 1 for v in (*window.size, *window.stride))
+    return ones and not any(p for pair in window.padding for p in pair)
 
 
 def _kernel_gradient(

@@ -142,7 +142,7 @@ def _flipped(g: Geometry) -> bool:
 def pays(op: Arranged, inputs: Sequence[Spec], outputs: Sequence[Spec], exact: bool) -> bool:
     """Whether these kernels run a pass, and faster than the direct ones."""
     mine = seconds(op, inputs, outputs, exact)
-    other = lanes.seconds(op, inputs, outputs, exact)
+    other = lanes.seconds(op, *inputs)
     return mine is not None and (other is None or mine < other)
 
 
