@@ -1,7 +1,7 @@
 """What is asked of cuDNN, as data: convolutions, normalisations and attention of fixed shapes.
 
-A description names its operands: `inputs` and `outputs` give the shape and dtype of each. Shapes are logical, [N, C, *S]
-and kernels [O, C/groups, *K], as everywhere in cortex; in memory such operands are channels-last (N, *S, C and O, *K,
+A description names its operands: `inputs` and `outputs` give shape and dtype of each. Shapes are logical, images
+[N, C, *S] and kernels [O, C/groups, *K], as everywhere in cortex; in memory both are channels-last (N, *S, C and O, *K,
 C/groups, dense), because cuDNN turns anything else into that through a buffer as large as the operand. Statistics,
 scale and bias are vectors [C].
 """
@@ -9,10 +9,11 @@ scale and bias are vectors [C].
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
-from cortex.compute.errors import ShapeError, near
+from cortex.compute.errors import BackendError, ShapeError, near
 from cortex.compute.ops.window import Window
 from cortex.compute.spec import Shape
 
@@ -366,6 +367,17 @@ class AttentionBackward(_Attending):
     def outputs(self) -> dict[str, Operand]:
         """The operands dq, dk and dv."""
         return self._named("dq dk dv")
+
+
+def check_addresses(description: Description, addresses: Mapping[str, int]) -> None:
+    """Raise BackendError unless there is one address, not 0, for each operand and for nothing else."""
+    wanted = {**description.inputs, **description.outputs}
+    wrong = [f"no address of {n}" for n in wanted if not addresses.get(n)]
+    wrong += [f"an address of {n}, which is no operand" for n in addresses if n not in wanted]
+    if wrong:
+        raise BackendError(
+            f"{type(description).__name__}: {'; '.join(wrong)}; expected {', '.join(wanted)}"
+        )
 
 
 def _check_dtype(operation: str, dtype: str) -> None:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal, get_args
 
-from cortex.compute.errors import BackendError, ShapeError, near
+from cortex.compute.errors import ShapeError, near
 from cortex.compute.ops.matmul import MatMul
 from cortex.compute.spec import Shape, broadcast
 
@@ -75,8 +74,8 @@ class Alignments:
 class ProductArguments:
     """A product as cuBLASLt takes it, column-major: its A is our right operand, its B our left one.
 
-    D [m, n] = epilogue(alpha op(A) op(B) + beta C); extents and strides in elements. `offsets` has one triple (our left,
-    our right, D) for each call of the library: a broadcast that is not one strided batch takes several.
+    D [m, n] = epilogue(alpha op(A) op(B) + beta C); extents and strides in elements. `offsets` has one triple (our
+    left, our right, D) for each call of the library: a broadcast that is not one strided batch takes several.
     """
 
     m: int
