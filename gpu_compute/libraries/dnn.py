@@ -25,7 +25,10 @@ ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 @dataclass(frozen=True)
 class Operand:
-    """Shape and dtype of an operand; `channels_last` says that axis 1 is the innermost in memory."""
+    """Shape and dtype of an operand; `channels_last` says that axis 1 is the innermost in memory.
+
+    The dtype `bits` packs 8 elements in a byte.
+    """
 
     shape: Shape
     dtype: str
@@ -34,7 +37,8 @@ class Operand:
     @property
     def bytes(self) -> int:
         """Bytes of the operand, dense."""
-        return math.prod(self.shape) * ITEM_BYTES[self.dtype]
+        count = math.prod(self.shape)
+        return -(-count // 8) if self.dtype == "bits" else count * ITEM_BYTES[self.dtype]
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -51,6 +55,11 @@ class Description(Protocol):
     """A frozen dataclass that says what to compute; its operands by name, in order."""
 
     @property
+    def dtype(self) -> str:
+        """What it computes in: that of images, rows or heads."""
+        ...
+
+    @property
     def inputs(self) -> dict[str, Operand]:
         """Operands that are read."""
         ...
@@ -62,7 +71,9 @@ class Description(Protocol):
 
 
 @dataclass(frozen=True)
-class _Convolving:
+class Convolving:
+    """What the three convolutions share: shapes of x and w, window, groups, dtype."""
+
     x: Shape
     w: Shape
     window: Window
@@ -92,7 +103,7 @@ class _Convolving:
 
 
 @dataclass(frozen=True)
-class ConvolutionForward(_Convolving):
+class ConvolutionForward(Convolving):
     """y = activation(x * w + bias); cross-correlation, as `cortex.compute.ops.Convolution`."""
 
     bias: bool = False
@@ -115,7 +126,7 @@ class ConvolutionForward(_Convolving):
 
 
 @dataclass(frozen=True)
-class ConvolutionInputGradient(_Convolving):
+class ConvolutionInputGradient(Convolving):
     """dx from dy and w, where x is the shape of the input."""
 
     @property
@@ -130,7 +141,7 @@ class ConvolutionInputGradient(_Convolving):
 
 
 @dataclass(frozen=True)
-class ConvolutionKernelGradient(_Convolving):
+class ConvolutionKernelGradient(Convolving):
     """dw from x and dy, summed over the batch; `out_dtype` float32 keeps the sums of 16-bit operands whole."""
 
     out_dtype: str | None = None
@@ -147,7 +158,9 @@ class ConvolutionKernelGradient(_Convolving):
 
 
 @dataclass(frozen=True)
-class _Normalising:
+class Normalising:
+    """What the batch normalisations share: shape of x, epsilon, dtype."""
+
     x: Shape
     epsilon: float
     dtype: str = "float32"
@@ -164,36 +177,41 @@ class _Normalising:
     def _image(self) -> Operand:
         return Operand(self.x, self.dtype, channels_last=True)
 
+    def _mask(self) -> Operand:
+        return Operand(self.x, "bits", channels_last=True)
+
 
 @dataclass(frozen=True)
-class BatchNormTraining(_Normalising):
-    """y = activation(scale (x - mean) inverse + bias [+ residual]) with the statistics of x over all axes but 1.
+class BatchNormTraining(Normalising):
+    """y = relu?(scale (x - mean) inverse + bias [+ residual]) with the statistics of x over all axes but 1.
 
-    `inverse` is 1 / sqrt(variance + epsilon), the variance that of the batch, divided by its count. Running averages
-    are the caller's. Ioffe and Szegedy 2015, algorithm 1.
+    `inverse` is 1 / sqrt(variance + epsilon), the variance that of the batch, divided by its count. `next_mean` =
+    momentum running_mean + (1 - momentum) mean; `next_variance` likewise, from the variance divided by count - 1; each
+    may have the address of the running value it follows. With `relu`, `mask` keeps one bit per element, whether y > 0,
+    for the backward pass: bytes of 8 elements each, in the order of y. Ioffe and Szegedy 2015, algorithm 1.
     """
 
+    momentum: float = 0.9
     residual: bool = False
-    activation: Activation = "none"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_activation("BatchNormTraining", self.activation)
+    relu: bool = False
 
     @property
     def inputs(self) -> dict[str, Operand]:
-        """The operands x, scale, bias and, where it has one, residual."""
-        found = {"x": self._image(), "scale": self._vector(), "bias": self._vector()}
+        """The operands x, scale, bias, running_mean, running_variance and, where it has one, residual."""
+        names = ("scale", "bias", "running_mean", "running_variance")
+        found = {"x": self._image(), **{name: self._vector() for name in names}}
         return found | ({"residual": self._image()} if self.residual else {})
 
     @property
     def outputs(self) -> dict[str, Operand]:
-        """The operands y, mean and inverse."""
-        return {"y": self._image(), "mean": self._vector(), "inverse": self._vector()}
+        """The operands y, mean, inverse, next_mean, next_variance and, with `relu`, mask."""
+        names = ("mean", "inverse", "next_mean", "next_variance")
+        found = {"y": self._image(), **{name: self._vector() for name in names}}
+        return found | ({"mask": self._mask()} if self.relu else {})
 
 
 @dataclass(frozen=True)
-class BatchNormInference(_Normalising):
+class BatchNormInference(Normalising):
     """y = activation(scale (x - mean) inverse + bias [+ residual]) with given statistics."""
 
     residual: bool = False
@@ -217,25 +235,28 @@ class BatchNormInference(_Normalising):
 
 
 @dataclass(frozen=True)
-class BatchNormBackward(_Normalising):
+class BatchNormBackward(Normalising):
     """dx, dscale and dbias from dy and what the forward pass kept.
 
-    With `relu`, dy is that of y = relu(...), y is an input too, and only where y > 0 does dy pass.
+    With `relu`, dy passes only where the mask of the forward pass says so; with `residual` too, what passes is an
+    output as well, the gradient of the residual.
     """
 
+    residual: bool = False
     relu: bool = False
 
     @property
     def inputs(self) -> dict[str, Operand]:
-        """The operands dy, x, scale, mean, inverse and, with `relu`, y."""
+        """The operands dy, x, scale, mean, inverse and, with `relu`, mask."""
         vectors = {name: self._vector() for name in ("scale", "mean", "inverse")}
         found = {"dy": self._image(), "x": self._image(), **vectors}
-        return found | ({"y": self._image()} if self.relu else {})
+        return found | ({"mask": self._mask()} if self.relu else {})
 
     @property
     def outputs(self) -> dict[str, Operand]:
-        """The operands dx, dscale and dbias."""
-        return {"dx": self._image(), "dscale": self._vector(), "dbias": self._vector()}
+        """The operands dx, dscale, dbias and, with `relu` and `residual`, dresidual."""
+        found = {"dx": self._image(), "dscale": self._vector(), "dbias": self._vector()}
+        return found | ({"dresidual": self._image()} if self.relu and self.residual else {})
 
 
 @dataclass(frozen=True)

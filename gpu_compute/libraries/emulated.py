@@ -164,25 +164,42 @@ class EmulatedGraph:
         """Compute the graph at once; see `DnnPlan`."""
         inputs, outputs = self.description.inputs, self.description.outputs
         dnn.check_addresses(self.description, addresses)
-        arrays = {
-            name: _computed(o.dtype, _memory(o.dtype, addresses[name], o.shape, o.strides))
-            for name, o in inputs.items()
-        }
+        arrays = {name: load(o, addresses[name]) for name, o in inputs.items()}
         results = FORMULAS[type(self.description)](self.description, **arrays)
         for (name, o), result in zip(outputs.items(), results, strict=True):
-            place = _memory(o.dtype, addresses[name], o.shape, o.strides)
-            place[...] = _stored(o.dtype, np.asarray(result).reshape(o.shape))
+            save(o, addresses[name], np.asarray(result).reshape(o.shape))
+
+
+def load(operand: dnn.Operand, address: int) -> np.ndarray:
+    """Return an operand of the host as numbers to compute with, logical shape."""
+    if operand.dtype != "bits":
+        stored = _memory(operand.dtype, address, operand.shape, operand.strides)
+        return _computed(operand.dtype, stored)
+    count = math.prod(operand.shape)
+    packed = _memory("bits", address, (operand.bytes,), (1,))
+    flat = np.unpackbits(packed, count=count, bitorder="little")
+    return np.lib.stride_tricks.as_strided(flat, operand.shape, operand.strides)
+
+
+def save(operand: dnn.Operand, address: int, values: np.ndarray) -> None:
+    """Store an operand of logical shape at an address of the host, rounded to nearest even."""
+    if operand.dtype != "bits":
+        place = _memory(operand.dtype, address, operand.shape, operand.strides)
+        place[...] = _stored(operand.dtype, values)
+        return
+    flat = np.zeros(math.prod(operand.shape), np.uint8)
+    np.lib.stride_tricks.as_strided(flat, operand.shape, operand.strides)[...] = values
+    _memory("bits", address, (operand.bytes,), (1,))[...] = np.packbits(flat, bitorder="little")
 
 
 def read(dtype: str, address: int, shape: tuple[int, ...]) -> np.ndarray:
     """Return a dense row-major array of the host as numbers to compute with: 16-bit floats become float32."""
-    return _computed(dtype, _memory(dtype, address, shape, dnn.Operand(shape, dtype).strides))
+    return load(dnn.Operand(shape, dtype), address)
 
 
 def write(dtype: str, address: int, values: np.ndarray) -> None:
     """Store an array densely at an address of the host, rounded to nearest even."""
-    place = _memory(dtype, address, values.shape, dnn.Operand(values.shape, dtype).strides)
-    place[...] = _stored(dtype, values)
+    save(dnn.Operand(values.shape, dtype), address, values)
 
 
 def _memory(

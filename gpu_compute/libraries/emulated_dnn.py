@@ -45,18 +45,30 @@ def convolution_kernel_gradient(d: dnn.ConvolutionKernelGradient, x: Array, dy: 
 
 
 def batch_norm_training(
-    d: dnn.BatchNormTraining, x: Array, scale: Array, bias: Array, residual: Array | None = None
+    d: dnn.BatchNormTraining,
+    x: Array,
+    scale: Array,
+    bias: Array,
+    running_mean: Array,
+    running_variance: Array,
+    residual: Array | None = None,
 ) -> Arrays:
-    """y, mean and 1 / sqrt(variance + epsilon) of the batch."""
+    """y, mean and 1 / sqrt(variance + epsilon) of the batch, the running values after it, y > 0."""
     axes = (0, *range(2, x.ndim))
-    mean = x.mean(axes)
-    inverse = 1 / np.sqrt(x.var(axes) + x.dtype.type(d.epsilon))
-    (y,) = batch_norm_inference(d, x, mean, inverse, scale, bias, residual)
-    return y, mean, inverse
+    count = x.size // x.shape[1]
+    mean, variance = x.mean(axes), x.var(axes)
+    inverse = 1 / np.sqrt(variance + x.dtype.type(d.epsilon))
+    y = _normalised(x, mean, inverse, scale, bias, residual)
+    y = np.maximum(y, 0) if d.relu else y
+    old, new = x.dtype.type(d.momentum), x.dtype.type(1 - d.momentum)
+    next_mean = old * running_mean + new * mean
+    next_variance = old * running_variance + new * variance * (count / max(1, count - 1))
+    results = (y, mean, inverse, next_mean, next_variance)
+    return (*results, y > 0) if d.relu else results
 
 
 def batch_norm_inference(
-    d: dnn.BatchNormTraining | dnn.BatchNormInference,
+    d: dnn.BatchNormInference,
     x: Array,
     mean: Array,
     inverse: Array,
@@ -65,9 +77,15 @@ def batch_norm_inference(
     residual: Array | None = None,
 ) -> Arrays:
     """y = activation(scale (x - mean) inverse + bias [+ residual])."""
+    return (ACTIVATIONS[d.activation](_normalised(x, mean, inverse, scale, bias, residual)),)
+
+
+def _normalised(
+    x: Array, mean: Array, inverse: Array, scale: Array, bias: Array, residual: Array | None
+) -> Array:
     m, i, s, b = (_column(v, x.ndim) for v in (mean, inverse, scale, bias))
     y = s * (x - m) * i + b
-    return (ACTIVATIONS[d.activation](y if residual is None else y + residual),)
+    return y if residual is None else y + residual
 
 
 def batch_norm_backward(
@@ -77,17 +95,17 @@ def batch_norm_backward(
     scale: Array,
     mean: Array,
     inverse: Array,
-    y: Array | None = None,
+    mask: Array | None = None,
 ) -> Arrays:
     """With z = (x - mean) inverse: dx = scale inverse (dy - mean dy - z mean(dy z)), and the sums of dy z and dy."""
     axes = (0, *range(2, x.ndim))
-    dy = dy if y is None else dy * (y > 0)
+    dy = dy if mask is None else dy * mask
     z = (x - _column(mean, x.ndim)) * _column(inverse, x.ndim)
     dscale, dbias = (dy * z).sum(axes), dy.sum(axes)
     count = x.size // x.shape[1]
     mean_dy, mean_dyz = (_column(v / count, x.ndim) for v in (dbias, dscale))
     dx = _column(scale * inverse, x.ndim) * (dy - mean_dy - z * mean_dyz)
-    return dx, dscale, dbias
+    return (dx, dscale, dbias, dy) if "dresidual" in d.outputs else (dx, dscale, dbias)
 
 
 def row_norm_training(

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from cortex.compute.errors import BackendError
 from cortex.compute.ops.matmul import MatMul
 from cortex.gpu_compute.libraries import cublas, locate
@@ -109,7 +110,9 @@ def test_numbers_are_those_of_the_header(library) -> None:
     """Every enumerator that the bindings declare has the number it has in NVIDIA's own headers."""
     text = headers("cublasLt.h") + headers("cublas_api.h")
     numbers: dict[str, int] = {}
-    for name, value in re.findall(r"^\s*(CUBLAS\w+)\s*=\s*([^,/\n]+?)\s*,?\s*(?:/.*)?$", text, re.M):
+    for name, value in re.findall(
+        r"^\s*(CUBLAS\w+)\s*=\s*([^,/\n]+?)\s*,?\s*(?:/.*)?$", text, re.M
+    ):
         terms = [t.strip("() ") for t in value.split("|")]
         if all(t.isdigit() or t in numbers for t in terms):
             total = 0
@@ -160,9 +163,15 @@ def test_batched_descriptors(library) -> None:
 
 
 def test_a_status_has_the_librarys_name(library) -> None:
-    arguments = cublas.library_arguments(cublas_arguments(MatMul(), (3, 4), (4, 5)))
-    with pytest.raises(_cuda.StatusError, match=r"cublasLtMatmulDesc\w+: CUBLAS_STATUS_\w+ \(\d+\)"):
-        _cuda.Product(**{**arguments, "epilogue": 3})
+    arguments = cublas_arguments(MatMul(), (3, 4), (4, 5), epilogue="relu_aux_bias")
+    product = _cuda.Product(**cublas.library_arguments(arguments))
+    message = r"cublasLtMatmulAlgoGetHeuristic: CUBLAS_STATUS_NOT_INITIALIZED \(1\), the library"
+    with pytest.raises(_cuda.StatusError, match=message):
+        product.plan(0, 1 << 20, bias=4, aux=16)  # there is no handle 0
+    bias, aux = (
+        product.bias_and_aux()
+    )  # stand-ins for the heuristic: as aligned as was said, not more
+    assert (bias & -bias, aux & -aux) == (4, 16)
 
 
 def test_the_version_is_read(library) -> None:

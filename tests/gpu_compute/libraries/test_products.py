@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from cortex.compute.errors import BackendError, ShapeError
 from cortex.compute.ops.matmul import MatMul
 from cortex.gpu_compute.libraries import emulated
 from cortex.gpu_compute.libraries.errors import Unsupported
 from cortex.gpu_compute.libraries.products import Alignments, ProductArguments, cublas_arguments
-from hypothesis import given
-from hypothesis import strategies as st
 
 ANY = Alignments(a=1, b=1, c=1, d=1, bias=1, aux=1)
 extents = st.integers(1, 9)
@@ -31,7 +32,9 @@ def held(x: np.ndarray, transposed: bool) -> np.ndarray:
     return np.ascontiguousarray(x.swapaxes(-1, -2)) if transposed else x
 
 
-@given(extents, extents, extents, st.booleans(), st.booleans(), st.sampled_from(["float32", "float64"]))
+@given(
+    extents, extents, extents, st.booleans(), st.booleans(), st.sampled_from(["float32", "float64"])
+)
 def test_every_transposition(m, k, n, ta, tb, dtype) -> None:
     rng = np.random.default_rng(m * 100 + k * 10 + n)
     a, b = numbers(rng, m, k).astype(dtype), numbers(rng, k, n).astype(dtype)
@@ -102,7 +105,9 @@ def test_rows_apart_and_axes_exchanged(shape, gaps, ta, tb, fa, fb, batch) -> No
     b = view(*((n, k) if tb else (k, n)), gaps[1], fb)
     whole = np.full((batch, m, n + gaps[2]), 77, np.float32)
     d = whole[..., :n]
-    strides = {f"strides_{s}": [i // 4 for i in x.strides] for s, x in (("a", a), ("b", b), ("d", d))}
+    strides = {
+        f"strides_{s}": [i // 4 for i in x.strides] for s, x in (("a", a), ("b", b), ("d", d))
+    }
     run(cublas_arguments(MatMul(ta, tb), a.shape, b.shape, **strides), a, b, d)
     left = a.swapaxes(-1, -2) if ta else a
     right = b.swapaxes(-1, -2) if tb else b
@@ -242,7 +247,11 @@ def test_shapes_that_do_not_fit(given, message) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"epilogue": "relu_bais"}, ShapeError, "unknown epilogue 'relu_bais'; did you mean 'relu_bias'"),
+        (
+            {"epilogue": "relu_bais"},
+            ShapeError,
+            "unknown epilogue 'relu_bais'; did you mean 'relu_bias'",
+        ),
         ({"out_dtype": "float16"}, ShapeError, "asked for float16"),
         ({"strides_a": [4]}, ShapeError, "but 1 strides"),
         ({"strides_a": [12, 2]}, Unsupported, "copy it first"),
