@@ -74,6 +74,17 @@ class Emulated:
         return self.blocks[name]
 
 
+class Bound(Emulated):
+    """Memory of the host, and the real bindings with a library that multiplies there (fake_cublaslt.c)."""
+
+    name = "bound"
+    stream = 55  # the one stream that library knows
+
+    def products(self) -> Any:
+        """Return our bindings."""
+        return cublas.CublasLt()
+
+
 class Cuda(Emulated):
     """The GPU of number 0, through CuPy; a stream that does not wait for the default one."""
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import os
+
 import devices
 import pytest
 
+from cortex.gpu_compute.libraries import locate
 
-@pytest.fixture(params=["emulated", pytest.param("cuda", marks=pytest.mark.gpu)])
+# Set by test_bindings_run.py, for a process of its own: a library is opened once in a process.
+BOUND = ["bound"] if "CORTEX_TEST_CUBLASLT" in os.environ else []
+
+
+@pytest.fixture(params=[*BOUND, "emulated", pytest.param("cuda", marks=pytest.mark.gpu)])
 def device(request: pytest.FixtureRequest) -> devices.Emulated:
     """The emulation, or a GPU; a skip says why there is none."""
     if request.param == "emulated":
         return devices.Emulated()
+    if request.param == "bound":
+        assert locate.bindings().open_library("cublasLt", [os.environ["CORTEX_TEST_CUBLASLT"]])
+        return devices.Bound()
     cupy = pytest.importorskip("cupy")
     try:
         return devices.Cuda(cupy)

@@ -235,10 +235,10 @@ def test_operands_at_odd_addresses(device, offset) -> None:
 def test_every_algorithm_found_computes_the_same(device) -> None:
     a, b = drawn(0, 128, 256), drawn(1, 256, 64)
     run = Run(device, a, b)
-    count = len(run.plan.choices) if device.name == "cuda" else 1
+    count = len(run.plan.choices) if device.name != "emulated" else 1
     assert count
     for choice in range(count):
-        if device.name == "cuda":
+        if device.name != "emulated":
             run.plan.choose(choice)
         d = run.outputs({"a": a, "b": b})["d"]
         close(d, a @ b, rounding("float32", 256, np.abs(a) @ np.abs(b)), f"choice {choice}")
