@@ -26,3 +26,19 @@ def device(request: pytest.FixtureRequest) -> devices.Emulated:
         return devices.Cuda(cupy)
     except cupy.cuda.runtime.CUDARuntimeError as error:
         pytest.skip(f"no GPU: {error}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is marked for a GPU runs nowhere else: `-m gpu` counts no emulation as passed."""
+    host = [
+        item
+        for item in items
+        if item.get_closest_marker("gpu") and _device_of(item) in ("emulated", "bound")
+    ]
+    if host:
+        config.hook.pytest_deselected(items=host)
+        items[:] = [item for item in items if item not in set(host)]
+
+
+def _device_of(item: pytest.Item) -> str | None:
+    return getattr(item, "callspec", None) and item.callspec.params.get("device")

@@ -258,8 +258,6 @@ def test_deterministic_mode_gives_the_same_bits(device, dtype, tf32, kind) -> No
 
 @gpu
 def test_a_plan_from_disk_computes_the_same(device, tmp_path) -> None:
-    if device.name == "emulated":
-        pytest.skip("the emulation keeps no plans")
     x, w, window, groups = GEOMETRIES[3]
     d = dnn.ConvolutionForward(x, w, window, groups, bias=True, activation="relu")
     values = inputs(d, 0)
