@@ -5,6 +5,7 @@ the structures of windows, products and strided copies. Not verified on a GPU.
 """
 
 from .arguments import Arguments
+from .emitted import Form, activation_text, emitted_source, form_of, unit_variant, values_of
 from .host import host_library
 from .launch import Launch, launch, launch_for, parts_of
 from .nvrtc import compile_cuda
@@ -12,12 +13,16 @@ from .source import Kernel, Parameter, Source, Variant, kernel, kernels, sources
 
 __all__ = [
     "Arguments",
+    "Form",
     "Kernel",
     "Launch",
     "Parameter",
     "Source",
     "Variant",
+    "activation_text",
     "compile_cuda",
+    "emitted_source",
+    "form_of",
     "host_library",
     "kernel",
     "kernels",
@@ -26,4 +31,6 @@ __all__ = [
     "parts_of",
     "sources",
     "translation_unit",
+    "unit_variant",
+    "values_of",
 ]

@@ -29,6 +29,8 @@ def library() -> Any:
         BackendError: it is not installed.
     """
     for name in (*_of_wheels(), "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so", *_of_toolkits()):
+        for builtins in glob.glob(os.path.join(os.path.dirname(name) or "/none", "libnvrtc-builtins.so.*")):
+            ctypes.CDLL(builtins)  # some builds do not find it beside themselves, only once it is loaded
         try:
             found = ctypes.CDLL(name)
         except OSError:
