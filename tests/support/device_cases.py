@@ -106,18 +106,18 @@ def numbers(x, dtype):
 
 
 class Emulator:
-    """A program with the CUDA branch of all kernels of a dtype that runs cases from a file."""
+    """A program with the CUDA branch of the kernels of a dtype (of all files, or these) that runs cases from a file."""
 
-    def __init__(self, dtype="float32", sanitize=False, change=None):
+    def __init__(self, dtype="float32", names=None, sanitize=False, change=None):
         self.variant = Variant(dtype)
-        names = tuple(n for n, s in sources().items() if dtype in s.dtypes)
+        names = names or tuple(n for n, s in sources().items() if dtype in s.dtypes)
         text = translation_unit(names, self.variant)
         if change is not None:
             changed = change(text)
             assert changed != text
             text = changed
         found = [k for n in names for k in sources()[n].kernels]
-        table = "\n".join(f'  {{"{k}", {k}}},' for k in found)
+        table = "\n".join(f'  {{"{k}", cx::{k}}},' for k in found)
         main = (Path(__file__).parent / "run_cases.inc").read_text(encoding="utf-8")
         flags = host.EMULATOR_FLAGS + (("-fsanitize=thread",) if sanitize else ())
         self.program = host.compiled(text + main.replace("  // TABLE", table), flags)
