@@ -33,7 +33,9 @@ class Launch:
     shared: int = 0
 
 
-def launch(kind: str, count: int, width: int = 1, parts: int = 1, processors: int = PROCESSORS) -> Launch:
+def launch(
+    kind: str, count: int, width: int = 1, parts: int = 1, processors: int = PROCESSORS
+) -> Launch:
     """Return the geometry of a kernel of form `kind`.
 
     `count` is the number of items, rows, columns or tiles of its declaration, `width` the length of a row (of `rows`),
@@ -55,9 +57,7 @@ def launch(kind: str, count: int, width: int = 1, parts: int = 1, processors: in
         )
     if kind == "tiles":
         return Launch((_within(count, 16 * waves), 1), (TILE_THREADS, 1))
-    raise BackendError(
-        f"kernels: unknown form {kind!r}; known: each, rows, warps, columns, tiles"
-    )
+    raise BackendError(f"kernels: unknown form {kind!r}; known: each, rows, warps, columns, tiles")
 
 
 def launch_for(arguments: Arguments, processors: int = PROCESSORS) -> Launch:
@@ -70,9 +70,9 @@ def launch_for(arguments: Arguments, processors: int = PROCESSORS) -> Launch:
         elif value.dtype.kind in "iu":
             values[parameter.name] = int(value[0])
     sizes = [size_of(text, values) for text in kernel.sizes]
-    if kernel.kind == "columns":
-        return launch(kernel.kind, sizes[0], parts=sizes[2], processors=processors)
-    return launch(kernel.kind, *sizes[:2], processors=processors)
+    width = sizes[1] if kernel.kind == "rows" else 1
+    parts = sizes[2] if kernel.kind == "columns" else 1
+    return launch(kernel.kind, sizes[0], width, parts, processors)
 
 
 def size_of(text: str, values: Mapping[str, Any]) -> int:
@@ -92,8 +92,16 @@ def size_of(text: str, values: Mapping[str, Any]) -> int:
             a, b = visit(node.left), visit(node.right)
             if isinstance(node.op, ast.Div):
                 return a // b if b else 0
-            return a * b if isinstance(node.op, ast.Mult) else a - b if isinstance(node.op, ast.Sub) else a + b
-        raise BackendError(f"kernels: the size {text!r} is no expression of sums, products and quotients")
+            return (
+                a * b
+                if isinstance(node.op, ast.Mult)
+                else a - b
+                if isinstance(node.op, ast.Sub)
+                else a + b
+            )
+        raise BackendError(
+            f"kernels: the size {text!r} is no expression of sums, products and quotients"
+        )
 
     return visit(ast.parse(text.replace("<I>", ""), mode="eval").body)
 

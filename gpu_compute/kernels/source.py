@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ TYPES = {
     "raw128": ("cx_u128", "cx_u128", "cx_u128"),
 }
 POINTER = np.dtype(np.uint64)
-SCALARS = {
+SCALARS: dict[str, np.dtype[Any]] = {
     "float": np.dtype(np.float32),
     "double": np.dtype(np.float64),
     "int": np.dtype(np.int32),
@@ -51,7 +52,8 @@ ITEM_BYTES = {name: SCALARS[types[0]].itemsize for name, types in TYPES.items()}
 NARROW = 1 << 30
 
 _KERNEL = re.compile(
-    r"^CX_(EACH|ROWS|COLUMNS|WARPS|TILES)(?:_WITH)?\((\w+),\s*\(([^()]*)\),\s*(.*?)\) \{", re.M | re.S
+    r"^CX_(EACH|ROWS|COLUMNS|WARPS|TILES)(?:_WITH)?\((\w+),\s*\(([^()]*)\),\s*(.*?)\) \{",
+    re.M | re.S,
 )
 _SIZES = {"EACH": 1, "ROWS": 2, "WARPS": 1, "COLUMNS": 3, "TILES": 1}
 _STRUCT = re.compile(r"^struct (\w+) \{[^\n]*\n(.*?)^\};", re.M | re.S)
@@ -87,7 +89,9 @@ class Parameter:
 
     name: str
     type: str
-    fields: tuple[tuple[str, str, int], ...] = ()  # of a structure: name, C type, count (0: no array)
+    fields: tuple[
+        tuple[str, str, int], ...
+    ] = ()  # of a structure: name, C type, count (0: no array)
 
     @property
     def is_pointer(self) -> bool:
@@ -181,7 +185,9 @@ def _fields(body: str) -> tuple[tuple[str, str, int], ...]:
 def _parameter(text: str, structures: dict[str, tuple[tuple[str, str, int], ...]]) -> Parameter:
     kind, name = " ".join(text.split()).rsplit(" ", 1)
     if not kind.endswith("*") and kind not in (*SCALARS, *structures, "T", "A", "R", "I"):
-        raise BackendError(f"kernels: parameter {text.strip()!r} has a type that no launch can pass")
+        raise BackendError(
+            f"kernels: parameter {text.strip()!r} has a type that no launch can pass"
+        )
     return Parameter(name, kind, structures.get(kind, ()))
 
 
@@ -239,7 +245,12 @@ def translation_unit(names: str | tuple[str, ...], variant: Variant, *texts: str
     types = variant.names
     lines = [
         f"#define CX_{macro} {types[letter]}\n"
-        for letter, macro in (("T", "STORAGE"), ("A", "ARITHMETIC"), ("R", "RESULT"), ("I", "INDEX"))
+        for letter, macro in (
+            ("T", "STORAGE"),
+            ("A", "ARITHMETIC"),
+            ("R", "RESULT"),
+            ("I", "INDEX"),
+        )
     ]
     if variant.activation:
         lines.append(f"#define CX_ACTIVATION(x) ({variant.activation})\n")

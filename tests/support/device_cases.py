@@ -16,8 +16,16 @@ from cortex.compute import Program
 from cortex.compute.autodiff import pull_back
 from cortex.compute.errors import BackendError
 from cortex.compute.reference import interpret
-from cortex.gpu_compute.kernels import Arguments, Variant, host_library, kernel, launch_for
-from cortex.gpu_compute.kernels import host, sources, translation_unit
+from cortex.gpu_compute.kernels import (
+    Arguments,
+    Variant,
+    host,
+    host_library,
+    kernel,
+    launch_for,
+    sources,
+    translation_unit,
+)
 
 BITS = {"float16": np.uint16, "bfloat16": np.uint16}
 RNG = np.random.default_rng(7)
@@ -129,14 +137,19 @@ class Emulator:
         buffers = iter(case.arrays)
         parts = [struct.pack("<i", len(case.name)), case.name.encode(), struct.pack("<4I", *launch)]
         parts.append(struct.pack("<i", len(values)))
-        for given, value, parameter in zip(case.values, values, case.kernel.parameters, strict=True):
+        for given, value, parameter in zip(
+            case.values, values, case.kernel.parameters, strict=True
+        ):
             kind = 0 if not parameter.is_pointer else 2 if given is None else 1
             data = next(buffers).tobytes() if kind == 1 else value.tobytes()
             parts.append(struct.pack("<iq", kind, len(data)) + data)
         source, target = folder / "case", folder / "result"
         source.write_bytes(b"".join(parts))
         done = subprocess.run(
-            [*_still(), str(self.program), str(source), str(target)], capture_output=True, text=True, timeout=120
+            [*_still(), str(self.program), str(source), str(target)],
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
         assert not check or done.returncode == 0, done.stderr[-3000:]
         content, at, arrays = target.read_bytes() if target.exists() else b"", 0, []

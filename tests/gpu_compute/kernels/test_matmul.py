@@ -77,5 +77,7 @@ def test_a_users_activation_ends_the_product():
 
 
 def test_batches_that_cannot_be_merged_are_refused():
-    with pytest.raises(BackendError, match="a product over 5 batch axes that cannot be merged; at most 4"):
+    with pytest.raises(
+        BackendError, match="a product over 5 batch axes that cannot be merged; at most 4"
+    ):
         matrices((2, 1, 2, 1, 2, 3, 4), (1, 2, 1, 2, 1, 4, 5))

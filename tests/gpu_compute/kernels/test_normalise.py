@@ -32,7 +32,11 @@ def test_layer_norm(shape, dtype):
     rows, width = shape
     x, dy = stored(2 * normal(*shape) + 1, dtype), stored(normal(*shape), dtype)
     scale, bias = stored(normal(width), dtype), stored(normal(width), dtype)
-    y, dx, mean, inverse = np.zeros_like(x), np.zeros_like(x), *np.zeros((2, rows), arithmetic(dtype))
+    y, dx, mean, inverse = (
+        np.zeros_like(x),
+        np.zeros_like(x),
+        *np.zeros((2, rows), arithmetic(dtype)),
+    )
     parts = 3 if rows > 3 else 1
     dscale, dbias = np.zeros((2, parts, width), arithmetic(dtype))
     run("layer_norm", y, mean, inverse, x, scale, bias, EPSILON, *shape, dtype=dtype)

@@ -61,7 +61,9 @@ def test_sums_of_half_floats_are_float32(dtype):
 def test_long_sums_lose_nothing():
     """A team of one adds a million numbers as precisely as a thousand threads would."""
     x = (1 + RNG.random((1, 1 << 20, 1))).astype(np.float32)
-    np.testing.assert_allclose(reduced("sum", x, "float32"), x.astype(np.float64).sum(1), rtol=1.2e-7)
+    np.testing.assert_allclose(
+        reduced("sum", x, "float32"), x.astype(np.float64).sum(1), rtol=1.2e-7
+    )
 
 
 def test_infinities_and_nans():

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from device_cases import RNG, close, expected, gradients, needs_compiler, normal, numbers, run, stored
+from device_cases import (
+    RNG,
+    close,
+    expected,
+    gradients,
+    needs_compiler,
+    normal,
+    numbers,
+    run,
+    stored,
+)
 
 from cortex.compute.ops import LogSoftmax, Softmax, SoftmaxCrossEntropy
 
@@ -47,7 +57,9 @@ def test_softmax_of_huge_numbers_does_not_overflow():
 def test_cross_entropy_of_labels(shape, kind, smoothing):
     op, terms_shape = SoftmaxCrossEntropy(1, smoothing), (shape[0], *shape[2:])
     x, c = 3 * normal(*shape), normal(*terms_shape)
-    labels = RNG.integers(0 if kind == "uint8" else -1, min(shape[1] + 1, 200), terms_shape).astype(kind)
+    labels = RNG.integers(0 if kind == "uint8" else -1, min(shape[1] + 1, 200), terms_shape).astype(
+        kind
+    )
     terms, dx = np.zeros_like(c), np.zeros_like(x)
     run("cross_entropy", terms, x, labels, labels.itemsize, smoothing, *sizes(shape))
     run("cross_entropy_gradient", dx, x, labels, labels.itemsize, c, smoothing, *sizes(shape))
@@ -75,7 +87,9 @@ def test_nothing_is_added_where_the_target_is_zero():
     x, q = np.array([[-np.inf, 1, 2]], np.float32), np.array([[0, 0.5, 0.5]], np.float32)
     terms = np.zeros(1, np.float32)
     run("soft_cross_entropy", terms, x, q, 0.0, 1, 3, 1)
-    np.testing.assert_allclose(terms, -0.5 * np.log(np.exp([1, 2]) / np.exp([1, 2]).sum()).sum(), rtol=1e-6)
+    np.testing.assert_allclose(
+        terms, -0.5 * np.log(np.exp([1, 2]) / np.exp([1, 2]).sum()).sum(), rtol=1e-6
+    )
 
 
 def test_a_fused_loss_in_double_and_with_wide_indices():
