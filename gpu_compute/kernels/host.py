@@ -29,7 +29,7 @@ FLAGS = (
     "-Wextra",
 )
 # The CUDA branch, one std::thread per CUDA thread.
-EMULATOR_FLAGS = ("-O1", "-g", "-std=c++20", "-ffp-contract=off", "-pthread", "-DCX_EMULATOR")
+EMULATOR_FLAGS = ("-O1", "-std=c++20", "-ffp-contract=off", "-pthread", "-DCX_EMULATOR")
 
 
 class HostLibrary:

@@ -127,7 +127,7 @@ class Emulator:
         found = [k for n in names for k in sources()[n].kernels]
         table = "\n".join(f'  {{"{k}", cx::{k}}},' for k in found)
         main = (Path(__file__).parent / "run_cases.inc").read_text(encoding="utf-8")
-        flags = host.EMULATOR_FLAGS + (("-fsanitize=thread",) if sanitize else ())
+        flags = host.EMULATOR_FLAGS + (("-fsanitize=thread", "-g1") if sanitize else ())
         self.program = host.compiled(text + main.replace("  // TABLE", table), flags)
         self.program.chmod(0o755)
 
