@@ -19,9 +19,9 @@ EACH_THREADS = 256
 ROW_THREADS = 512  # at most, __launch_bounds__ of CX_ROWS
 TILE_THREADS = 256
 COLUMNS, LANES = 32, 8
-PARTS = 64  # of a long reduction, at most
+PARTS = 256  # of a long reduction, at most
 CONSTANTS = {"SQUARE": 32}  # of csrc/device/movement.cu
-LONG = 4096  # elements of a column or row worth a part of their own
+LONG, SHORT = 4096, 256  # elements worth a part: 8 a thread of a long row, 32 a thread of a column
 
 
 @dataclass(frozen=True)
@@ -106,15 +106,17 @@ def size_of(text: str, values: Mapping[str, Any]) -> int:
     return visit(ast.parse(text.replace("<I>", ""), mode="eval").body)
 
 
-def parts_of(count: int, others: int, processors: int = PROCESSORS) -> int:
+def parts_of(count: int, others: int, columns: bool = False, processors: int = PROCESSORS) -> int:
     """Return into how many parts to cut sums of `count` elements each, of which there are `others` side by side.
 
-    Cut only where there are fewer sums than the machine can work on at once, and never below `LONG` elements a part.
-    The number depends on the sizes alone, so the order of a sum does.
+    Sums along memory are a block each; of those across it (`columns`) 32 share a block. They are cut only where there
+    are fewer blocks than the machine works on at once, and not so far that a part is hardly worth a block. The number
+    depends on the sizes alone, so the order of a sum does.
     """
-    if others >= 2 * processors:
+    blocks = max(1, -(-others // COLUMNS) if columns else others)
+    if blocks >= 2 * processors:
         return 1
-    return max(1, min(PARTS, count // LONG, -(-4 * processors // max(1, others))))
+    return max(1, min(PARTS, count // (SHORT if columns else LONG), -(-4 * processors // blocks)))
 
 
 def _within(count: int, most: int) -> int:

@@ -13,12 +13,24 @@ import numpy as np
 import pytest
 from device_cases import RNG, Case, Emulator, close, needs_compiler, normal
 
+from cortex.compute.cpu.maps import Layout
 from cortex.compute.errors import BackendError
+from cortex.compute.expression import symbol
 from cortex.compute.ops import Window
-from cortex.gpu_compute.kernels import Variant, host, kernels
+from cortex.gpu_compute.kernels import (
+    Variant,
+    emitted_source,
+    form_of,
+    host,
+    host_library,
+    kernels,
+    unit_variant,
+    values_of,
+)
 from cortex.gpu_compute.kernels.geometry import Move, convolving, matrices, pooling
 
 pytestmark = needs_compiler
+X, Y = symbol(0), symbol(1)
 LAUNCHES = {  # grid x, y, block x, y; more than one block, and blocks of more than one warp
     "each": [(2, 1, 64, 1)],
     "rows": [(2, 1, 96, 1), (2, 1, 32, 2)],
@@ -218,3 +230,26 @@ def test_a_missing_barrier_is_found(tmp_path):
         (case,) = [c for c in ALL if c.name == name]
         said = planted.run(case, LAUNCHES[case.kernel.kind][0], tmp_path, check=False)[1]
         assert "WARNING: ThreadSanitizer: data race" in said, name
+
+
+@needs_sanitizer
+def test_emitted_maps_in_place_have_no_race(tmp_path):
+    """Vectors with a tail, rows with a broadcast vector, a number over itself: the bits of the host build."""
+    shapes = [(1037,), (9, 40), (1,)]
+    moves = [((1,), (1,), (0,)), ((40, 1), (40, 1), (0, 1)), ((0,), (0,), (0,))]
+    layouts = [Layout(*both) for both in zip(shapes, moves, strict=True)]
+    kinds = ["float32"] * 2
+    forms = [form_of([X * Y + 1], kinds[:1], kinds, "float32", one, [0, 0, 0]) for one in layouts]
+    assert [f.width for f in forms] == [4, 4, 1]
+    text, declared = emitted_source(forms)
+    library, program = host_library(text), Emulator(sanitize=True, emitted=(text, list(declared)))
+    for form, layout in zip(forms, layouts, strict=True):
+        x, y = normal(1044), normal(40)
+        before = x.copy()
+        values = (x, x, y, *values_of(form, layout, []))
+        case = Case(form.name, values, unit_variant(forms), declared[form.name])
+        found, said = program.run(case, (2, 1, 64, 1), tmp_path)
+        library[form.name](case.arguments())
+        assert "data race" not in said
+        np.testing.assert_array_equal(found[0], x)
+        assert np.count_nonzero(x != before) == np.prod(layout.shape)

@@ -94,7 +94,9 @@ def test_wide_indices():
 
 
 def test_parts_depend_on_sizes_alone():
-    assert parts_of(1 << 20, 1) == 64
+    assert parts_of(1 << 20, 1) == 256
     assert parts_of(1 << 20, 10_000) == 1
     assert parts_of(1000, 1) == 1
     assert parts_of(100_352, 64) == 9
+    assert parts_of(100_352, 64, columns=True) == 256  # two tiles of 32 columns
+    assert parts_of(64, 10, columns=True) == 1
