@@ -141,12 +141,12 @@ class Source:
 
 def folder() -> Path:
     """Return where the kernel sources lie: in the package, or in csrc/device of a checkout."""
-    here = Path(__file__).resolve().parent.parent
-    for place in (here / "source", here.parent / "csrc" / "device"):
+    here = Path(__file__).resolve().parent
+    for place in (here / "device", here.parent.parent / "csrc" / "device"):
         if (place / "device.h").is_file():
             return place
     raise BackendError(
-        f"kernels: their sources are missing (looked for device.h in {here / 'source'}); install cortex again"
+        f"kernels: their sources are missing (looked for device.h in {here / 'device'}); install cortex again"
     )
 
 
