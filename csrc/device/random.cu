@@ -1,4 +1,4 @@
-// Philox4x32-10 as in compute/philox.py: key = seed, counter = (block low, block high, step, number of the op); one item
+// Philox4x32-10 as in compute/philox.py: key = seed, counter = (block low, block high, step, number of the op); an item
 // draws a block of four words. Seed and step lie in device memory, so that a replayed graph draws anew.
 CX_DTYPES(float32, float64)
 
@@ -41,7 +41,10 @@ CX_FN void store(T* y, I i, I n, const cx_pack<T, 4>& v) {
 
 CX_EACH(random_uniform, (T* y, const cx_u64* seed, const cx_i64* step, cx_u32 number, I n), (n + 3) / 4) {
   const Block b = philox((cx_u64)i, (cx_u32)*step, number, *seed);
-  store(y, i, n, cx_pack<T, 4>{{unit(b.word[0], T()), unit(b.word[1], T()), unit(b.word[2], T()), unit(b.word[3], T())}});
+  cx_pack<T, 4> v;
+  CX_UNROLL
+  for (int j = 0; j < 4; ++j) v.at[j] = unit(b.word[j], T());
+  store(y, i, n, v);
 } CX_END
 
 // Box-Muller on the word pairs (0, 1) and (2, 3), in double whatever the type.
@@ -56,8 +59,8 @@ CX_EACH(random_normal, (T* y, const cx_u64* seed, const cx_i64* step, cx_u32 num
   }
 } CX_END
 
-// y = 0 where a uniform number is below the probability of dropping, else x times `scale`: one pass over memory, and the
-// same mask as Random and a map give. y may be x.
+// y = 0 where a uniform number is below the probability of dropping, else x times `scale`: one pass over memory, and
+// the same mask as Random and a map give. y may be x.
 CX_EACH(dropout, (T* y, const T* x, const cx_u64* seed, const cx_i64* step, cx_u32 number, A probability, A scale, I n),
         (n + 3) / 4) {
   const Block b = philox((cx_u64)i, (cx_u32)*step, number, *seed);
