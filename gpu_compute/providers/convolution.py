@@ -1,0 +1,234 @@
+"""Convolutions and their gradients: cuDNN channels-last where it takes them, else our plain kernels in any layout."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cortex.compute.ops import (
+    Convolution,
+    ConvolutionInputGradient,
+    ConvolutionKernelGradient,
+    Window,
+)
+from cortex.compute.ops.fused import Fused
+from cortex.compute.plan.geometry import strides_of
+from cortex.compute.plan.storage import Operand
+from cortex.compute.program import Op, Step, Value
+from cortex.compute.spec import Shape
+
+from ..device import Device, LibraryCall
+from ..instruction import Instruction
+from ..kernels.launch import parts_of
+from ..lowering import Lowering
+from ..passes.layout import ChannelsLast, permuted, to_first, to_last
+from .launch import NULL, launch, tiles
+from .matrix import PLACES, WORKSPACE, epilogue_of, is_row
+from .movement import permuted as copy_permuted
+from .reduction import sum_parts
+
+if TYPE_CHECKING:
+    from ..libraries.dnn import Description
+
+KINDS = (Convolution, ConvolutionInputGradient, ConvolutionKernelGradient)
+
+
+def is_convolution(op: Op) -> bool:
+    """Whether an op is a convolution or one of its gradients."""
+    return isinstance(op, KINDS)
+
+
+def wants_channels_last(step: Step, device: Device) -> bool:
+    """Whether a step is for cuDNN."""
+    return (
+        device.dnn is not None
+        and is_convolution(step.op)
+        and all(v.dtype == "float32" and v.spec.size for v in (*step.inputs, *step.outputs))
+    )
+
+
+def accepts_convolution(op: Fused, inputs: Sequence[Value], device: Device) -> bool:
+    """Whether cuDNN has a graph for a convolution and the bias and activation that follow it."""
+    inner = op.op
+    if not isinstance(inner, ChannelsLast) or not isinstance(inner.op, Convolution):
+        return False
+    epilogue, count = epilogue_of(op.expression), len(inputs) - op.arity
+    if epilogue is None or count != ("bias" in epilogue):
+        return False
+    out = op.infer(*(v.spec for v in inputs))[0]
+    if count and not (inputs[-1].dtype == out.dtype and is_row(inputs[-1].shape, out.shape)):
+        return False
+    x, w = (permuted(v.shape, to_first(v.spec.rank)) for v in inputs[:2])
+    return _planned(device, _forward(inner.op, x, w, epilogue)) is not None
+
+
+def convolution(low: Lowering, step: Step) -> list[Instruction] | None:
+    """A convolution or one of its gradients, channels-last or not, with or without bias and activation."""
+    fused = step.op if isinstance(step.op, Fused) else None
+    op = fused.op if fused else step.op
+    last = isinstance(op, ChannelsLast)
+    op = op.op if isinstance(op, ChannelsLast) else op
+    if not is_convolution(op):
+        return None
+    inputs, target = low.operands(step.inputs), low.operand(step.outputs[0])
+    if last:
+        epilogue = epilogue_of(fused.expression) if fused else "none"
+        made = _by_library(low, op, target, inputs, epilogue or "none")
+        if made is not None:
+            return made
+    return None if fused else _plain(low, op, target, inputs, last)
+
+
+def first(operand: Operand) -> Shape:
+    """Return the logical shape of an operand that is held channels-last."""
+    return permuted(operand.spec.shape, to_first(operand.spec.rank))
+
+
+def _forward(op: Convolution, x: Shape, w: Shape, epilogue: str) -> Description:
+    from ..libraries import dnn
+
+    activation: Any = "relu" if "relu" in epilogue else "none"
+    return dnn.ConvolutionForward(
+        x, w, op.window, op.groups, bias="bias" in epilogue, activation=activation
+    )
+
+
+def _planned(device: Device, description: Description) -> Any:
+    """Return the library's plan, or None where it refuses."""
+    from ..libraries.errors import Unsupported
+
+    if device.dnn is None:
+        return None
+    try:
+        return device.dnn.plan(description)
+    except Unsupported:
+        return None
+
+
+def _by_library(
+    low: Lowering, op: Op, target: Operand, inputs: tuple[Operand, ...], epilogue: str
+) -> list[Instruction] | None:
+    from ..libraries import dnn
+
+    description: Description
+    if isinstance(op, Convolution):
+        description = _forward(op, first(inputs[0]), first(inputs[1]), epilogue)
+        names = ("x", "w", "bias")[: len(inputs)]
+    elif isinstance(op, ConvolutionInputGradient):
+        description = dnn.ConvolutionInputGradient(
+            first(target), first(inputs[1]), op.window, op.groups
+        )
+        names = ("dy", "w")
+    elif isinstance(op, ConvolutionKernelGradient):
+        description = dnn.ConvolutionKernelGradient(
+            first(inputs[0]), first(target), op.window, op.groups
+        )
+        names = ("x", "dy")
+    else:
+        return None
+    plan = _planned(low.device, description)
+    if plan is None:
+        return None
+    operands = dict(zip(names, inputs, strict=True)) | dict.fromkeys(description.outputs, target)
+    return [library_call(low, plan, operands, (target,), f"cuDNN {low.options.precision}")]
+
+
+def library_call(
+    low: Lowering, plan: Any, operands: Mapping[str, Operand], writes: tuple[Operand, ...], provider: str
+) -> Instruction:
+    """Return the instruction that runs a plan of cuDNN, with its workspace from the arena."""
+    names, given = tuple(operands), tuple(operands.values())
+    if plan.workspace:
+        given += (low.temporary((plan.workspace + WORKSPACE - PLACES,), "uint8"),)
+
+    def run(addresses: Sequence[int], stream: int) -> None:
+        named = dict(zip(names, addresses[: len(names)], strict=True))
+        workspace = -(-addresses[-1] // WORKSPACE) * WORKSPACE if plan.workspace else 0
+        plan.run(named, workspace=workspace, stream=stream)
+
+    return Instruction(
+        LibraryCall(type(plan.description).__name__, run), given, writes, provider=provider
+    )
+
+
+def _plain(
+    low: Lowering, op: Op, target: Operand, inputs: tuple[Operand, ...], last: bool
+) -> list[Instruction] | None:
+    """The plain kernels, for one or two spatial axes."""
+    dtype = target.spec.dtype
+    if isinstance(op, Convolution) and op.window.rank <= 2:
+        (x, w), y = inputs, target
+        g = _numbers(op.window, op.groups, x, w, y, last)
+        count = op.groups * tiles(g["kernels"] // op.groups, y.spec.size // max(1, g["kernels"]))
+        return [launch("convolution", dtype, (y, x, w, NULL, g), (y,), count=count)]
+    if isinstance(op, ConvolutionInputGradient) and op.window.rank <= 2:
+        (dy, w), dx = inputs, target
+        g = _numbers(op.window, op.groups, dx, w, dy, last)
+        count = op.groups * tiles(g["channels"] // op.groups, dx.spec.size // max(1, g["channels"]))
+        return [launch("convolution_input_gradient", dtype, (dx, dy, w, g), (dx,), count=count)]
+    if isinstance(op, ConvolutionKernelGradient) and op.window.rank <= 2:
+        return _plain_kernel_gradient(low, op, target, inputs, last)
+    return None
+
+
+def _plain_kernel_gradient(
+    low: Lowering, op: ConvolutionKernelGradient, dw: Operand, inputs: tuple[Operand, ...], last: bool
+) -> list[Instruction]:
+    """The kernel writes [O, C/groups, *K] in parts; they are added up and, channels-last, transposed."""
+    (x, dy), dtype = inputs, dw.spec.dtype
+    g = _numbers(op.window, op.groups, x, dw, dy, last)
+    shape = first(dw) if last else dw.spec.shape
+    rows, columns = g["kernels"] // op.groups, math.prod(shape[1:])
+    number = op.groups * tiles(rows, columns)
+    parts = parts_of(dy.spec.size // max(1, g["kernels"]), number)
+    dense = low.temporary(shape, dtype) if last else dw
+    partial = low.temporary((parts, *shape), dtype) if parts > 1 else dense
+    arguments = (partial, x, dy, g, parts)
+    made = [
+        launch("convolution_kernel_gradient", dtype, arguments, (partial,), count=parts * number)
+    ]
+    if parts > 1:
+        made.append(sum_parts(dense, partial, parts))
+    return made + (copy_permuted(dw, dense, to_last(len(shape))) if last else [])
+
+
+def _numbers(
+    window: Window, groups: int, x: Operand, w: Operand, y: Operand, last: bool
+) -> dict[str, int]:
+    """Return the structure `Convolving` (csrc/device/convolution.cu)."""
+    (n, c, *image), (_, o, *out) = (first(v) if last else v.spec.shape for v in (x, y))
+    lows, _ = zip(*planar(window.padding, (0, 0)), strict=True)
+    return {
+        "batch": n,
+        "channels": c,
+        "kernels": o,
+        "groups": groups,
+        **pair("height", "width", image),
+        **pair("out_height", "out_width", out),
+        **pair("kernel_h", "kernel_w", window.size),
+        **pair("stride_h", "stride_w", window.stride),
+        **pair("low_h", "low_w", lows),
+        **pair("dilation_h", "dilation_w", window.dilation),
+        **strides("x", x, last),
+        **strides("y", y, last),
+        **strides("w", w, last, "ochw"),
+    }
+
+
+def planar(numbers: Sequence[Any], fill: Any) -> list[Any]:
+    """Return one entry for each of two spatial axes; a single axis is the second."""
+    return [fill] * (2 - len(numbers)) + list(numbers)
+
+
+def pair(height: str, width: str, numbers: Sequence[int]) -> dict[str, int]:
+    """Return numbers of one or two spatial axes by name; a single axis is the width of a plane of height 1."""
+    return dict(zip((height, width), planar(numbers, 1), strict=True))
+
+
+def strides(prefix: str, operand: Operand, last: bool, axes: str = "nchw") -> dict[str, int]:
+    """Return the strides of an image or kernel along its logical axes, as `xn`, `xc`, `xh`, `xw`."""
+    steps = strides_of(operand.spec.shape)
+    if last:
+        steps = permuted(steps, to_first(len(steps)))
+    return dict(zip((prefix + a for a in axes), (*steps[:2], *planar(steps[2:], 0)), strict=True))

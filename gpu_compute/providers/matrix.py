@@ -1,0 +1,175 @@
+"""Matrix products: cuBLASLt where it has an algorithm, with bias and activation as its epilogue; else our plain kernel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cortex.compute.errors import BackendError
+from cortex.compute.expression import Expression, node, symbol
+from cortex.compute.ops import MatMul
+from cortex.compute.ops.fused import Fused
+from cortex.compute.plan.geometry import collapse
+from cortex.compute.plan.storage import Operand
+from cortex.compute.program import Step, Value
+from cortex.compute.spec import Shape
+
+from ..device import Device, LibraryCall
+from ..instruction import Instruction
+from ..lowering import Lowering
+from .launch import NULL, launch, tiles
+from .movement import fill
+
+if TYPE_CHECKING:
+    from ..libraries.products import Epilogue, ProductArguments
+
+PLACES = 64  # bytes that every root is aligned to; see compute.passes.memory.ALIGNMENT
+WORKSPACE = 256  # bytes that a library's workspace is aligned to
+BATCH_AXES = 4  # of the structure `Matrices` in csrc/device/matmul.cu
+
+
+def matmul(low: Lowering, step: Step) -> list[Instruction] | None:
+    """One product of a library."""
+    op = step.op
+    if not isinstance(op, MatMul):
+        return None
+    a, b = low.operands(step.inputs)
+    return product(low, op, low.operand(step.outputs[0]), a, b)
+
+
+def fused(low: Lowering, step: Step) -> list[Instruction] | None:
+    """A product of a library that adds its bias and applies its activation."""
+    op = step.op
+    if not isinstance(op, Fused) or not isinstance(op.op, MatMul):
+        return None
+    epilogue = epilogue_of(op.expression)
+    inputs = low.operands(step.inputs)
+    bias = inputs[2] if len(inputs) > 2 else None
+    return product(low, op.op, low.operand(step.outputs[0]), inputs[0], inputs[1], bias, epilogue)
+
+
+def product(
+    low: Lowering,
+    op: MatMul,
+    d: Operand,
+    a: Operand,
+    b: Operand,
+    bias: Operand | None = None,
+    epilogue: Epilogue | None = "none",
+) -> list[Instruction] | None:
+    """Return D = epilogue(A B) by the device's library, or None where it has no algorithm."""
+    if low.device.products is None or epilogue is None:
+        return None
+    if a.spec.shape[-2 if op.transpose_a else -1] == 0:
+        return [fill(d, 0)] if epilogue == "none" else None
+    from ..libraries.errors import Unsupported
+    from ..libraries.products import Alignments, cublas_arguments
+
+    try:
+        arguments = cublas_arguments(
+            op, a.spec.shape, b.spec.shape, d.spec.dtype,
+            tf32=low.options.precision == "tf32", epilogue=epilogue,
+        )  # fmt: skip
+        named = {"a": a, "b": b, "c": d, "d": d} | ({"bias": bias} if bias is not None else {})
+        alignments = Alignments.of(**{n: alignment(o) for n, o in named.items()})
+        plan = low.device.products.plan(arguments, alignments=alignments)
+    except Unsupported:
+        return None
+
+    def run(addresses: Sequence[int], stream: int) -> None:
+        given = dict(zip(("a", "b", "d", *rest), addresses, strict=True))
+        workspace = -(-given.pop("workspace", 0) // WORKSPACE) * WORKSPACE
+        plan.run(**given, workspace=workspace, stream=stream)
+
+    rest = (("bias",) if bias is not None else ()) + (("workspace",) if plan.workspace else ())
+    operands = [a, b, d] + ([bias] if bias is not None else [])
+    if plan.workspace:
+        operands.append(low.temporary((plan.workspace + WORKSPACE - PLACES,), "uint8"))
+    call = LibraryCall(_describe(arguments), run)
+    return [Instruction(call, tuple(operands), (d,), provider=_provider(epilogue, low))]
+
+
+def plain(low: Lowering, step: Step) -> list[Instruction] | None:
+    """Our own kernel: any orientation, the batch broadcast by strides of 0."""
+    op = step.op
+    if not isinstance(op, MatMul):
+        return None
+    (a, b), y = low.operands(step.inputs), low.operand(step.outputs[0])
+    (m, n), batch = y.spec.shape[-2:], y.spec.shape[:-2]
+    axes = _batch_axes(batch, a.spec.shape[:-2], b.spec.shape[:-2], m, n, a, b)
+    if len(axes) > BATCH_AXES:
+        raise BackendError(
+            f"cuda: MatMul of {a.spec} and {b.spec}: the batch broadcasts along {len(axes)} separate axes, at most "
+            f"{BATCH_AXES} are possible; reshape it first"
+        )
+    full = [(1, 0, 0)] * (BATCH_AXES - len(axes)) + axes
+    names = ("extent", "a_batch", "b_batch")
+    row_a, row_b = a.spec.shape[-1], b.spec.shape[-1]
+    numbers = {
+        "batch": math.prod(batch),
+        "m": m,
+        "n": n,
+        "k": a.spec.shape[-2 if op.transpose_a else -1],
+        "a_row": 1 if op.transpose_a else row_a,
+        "a_depth": row_a if op.transpose_a else 1,
+        "b_depth": 1 if op.transpose_b else row_b,
+        "b_column": row_b if op.transpose_b else 1,
+        **dict(zip(names, zip(*full, strict=True), strict=True)),
+    }
+    count = math.prod(batch) * tiles(m, n)
+    return [launch("matmul", y.spec.dtype, (y, a, b, NULL, numbers), (y,), count=count)]
+
+
+def _batch_axes(
+    batch: Shape, of_a: Shape, of_b: Shape, m: int, n: int, a: Operand, b: Operand
+) -> list[tuple[int, int, int]]:
+    """Return (extent, stride of a, stride of b) of the batch axes, those that are one on both sides merged."""
+    layout = collapse(batch, [of_a, of_b, batch])
+    items = [math.prod(o.spec.shape[-2:]) for o in (a, b)]
+    steps = [[s * item for s in layout.strides[i]] for i, item in enumerate(items)]
+    return list(zip(layout.shape, *steps, strict=True))
+
+
+def accepts_product(op: Fused, inputs: Sequence[Value], device: Device) -> bool:
+    """Whether a library can do the work of a product and what follows it."""
+    if device.products is None or not isinstance(op.op, MatMul):
+        return False
+    epilogue, count = epilogue_of(op.expression), len(inputs) - op.arity
+    if epilogue is None or any(v.spec.rank != 2 or 0 in v.shape for v in inputs[:2]):
+        return False
+    if "bias" not in epilogue:
+        return count == 0
+    out = op.infer(*(v.spec for v in inputs))[0]
+    return count == 1 and inputs[-1].dtype == out.dtype and is_row(inputs[-1].shape, out.shape)
+
+
+def is_row(bias: tuple[int, ...], out: tuple[int, ...]) -> bool:
+    """Whether a bias is one number per element of the last axis of the result."""
+    full = (1,) * (len(out) - len(bias)) + bias
+    return full == (1,) * (len(out) - 1) + out[-1:]
+
+
+def epilogue_of(e: Expression) -> Epilogue | None:
+    """Return the epilogue that an expression of a product (symbol 0) and a bias (symbol 1) is, else None."""
+    x, b = symbol(0), symbol(1)
+    for inner, name in ((x, "relu"), (x + b, "relu_bias"), (b + x, "relu_bias")):
+        if e is inner:
+            return "bias" if inner is not x else None
+        if e is node("maximum", inner, 0) or e is node("maximum", inner, 0.0):
+            return "relu" if name == "relu" else "relu_bias"
+    return None
+
+
+def alignment(operand: Operand) -> int:
+    """Return bytes that the address of an operand is a multiple of, whatever address its root gets."""
+    _, offset = operand.place.resolved
+    return PLACES | offset if offset % PLACES else PLACES
+
+
+def _provider(epilogue: str, low: Lowering) -> str:
+    return f"cublasLt {low.options.precision}" + (f" {epilogue}" if epilogue != "none" else "")
+
+
+def _describe(g: ProductArguments) -> str:
+    return f"product {g.n}x{g.m}x{g.k} batch {g.batch} {g.dtype} {g.epilogue}"
