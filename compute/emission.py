@@ -11,18 +11,21 @@ from .scalars import Scalar, scalars
 
 @dataclass(frozen=True)
 class Language:
-    """How one target spells operations, constants and assignments."""
+    """How one target spells operations, constants and assignments; and a truth value that is computed with."""
 
     template: Callable[[Scalar], str]
     constant: Callable[[float], str]
     assign: str
+    truth: str = "{}"
 
 
-PYTHON = Language(lambda s: s.python, lambda x: f"dtype({_number(x)})", "{} = {}")
-C = Language(lambda s: s.c, lambda x: f"T({_number(x)})", "const auto {} = {};")
+PYTHON = Language(lambda s: s.python, lambda x: f"dtype({number(x)})", "{} = {}")
+C = Language(lambda s: s.c, lambda x: f"T({number(x)})", "const auto {} = {};")
+LOGICAL = ("and", "or", "not")  # what takes truth values; `where` takes one first
 
 
-def _number(x: float) -> str:
+def number(x: float) -> str:
+    """Return the literal of a constant; NAN and INFINITY are the target's."""
     if isinstance(x, int):
         return repr(x)
     if x != x:
@@ -54,7 +57,11 @@ def emit(
         if e.op == "constant":
             source = language.constant(e.args[0])
         else:
-            source = language.template(scalars()[e.op]).format(*(visit(a) for a in e.args))
+            found = [visit(a) for a in e.args]
+            for k in range(e.op == "where", 0 if e.op in LOGICAL else len(found)):
+                if e.args[k].is_bool:
+                    found[k] = language.truth.format(found[k])
+            source = language.template(scalars()[e.op]).format(*found)
         names[e] = f"{'f' if is_fixed else 't'}{len(names)}"
         (prologue if is_fixed else body).append(language.assign.format(names[e], source))
         return names[e]

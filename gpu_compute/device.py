@@ -15,7 +15,7 @@ import numpy as np
 
 from cortex.compute.errors import BackendError
 
-from .kernels.launch import Launch as Geometry
+from .kernels.emitted import Form
 from .kernels.source import Kernel, Variant
 
 if TYPE_CHECKING:
@@ -55,12 +55,17 @@ class Launch:
 
 @dataclass(frozen=True)
 class KernelTarget:
-    """A kernel of ours: its declaration, the types it is compiled for, its grid; `text` is the source of an emitted one."""
+    """A kernel of csrc/device, and the types and width of indices it is compiled for."""
 
     kernel: Kernel
     variant: Variant
-    geometry: Geometry
-    text: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class MapTarget:
+    """A kernel that is written out from the expressions of a map."""
+
+    form: Form
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ class LibraryCall:
 
 
 # "copy" takes (target, source, bytes), "clear" takes (target, bytes)
-Target = KernelTarget | LibraryCall | Literal["copy", "clear"]
+Target = KernelTarget | MapTarget | LibraryCall | Literal["copy", "clear"]
 
 
 class Graph(Protocol):

@@ -19,10 +19,9 @@ import numpy as np
 from cortex.compute.errors import BackendError
 
 from .backend import CudaBackend
-from .device import Block, KernelTarget, Launch, LibraryCall, Properties, refused
-from .kernels.arguments import Arguments
+from .device import Block, Launch, LibraryCall, Properties, refused
 from .kernels.host import HostLibrary, compiler, host_library
-from .kernels.source import Variant, translation_unit
+from .modules import Modules
 
 if TYPE_CHECKING:
     from .libraries.protocols import DnnOps, MatmulOps
@@ -179,7 +178,7 @@ class EmulatedDevice:
                 )
 
     def _bound(self, launches: Sequence[Launch]) -> list[Callable[[], object]]:
-        load(launches)
+        modules.prepare(x.target for x in launches)
         return [self._call(launch) for launch in launches]
 
     def _call(self, launch: Launch) -> Callable[[], object]:
@@ -192,8 +191,8 @@ class EmulatedDevice:
             return lambda: ctypes.memset(to, 0, size)
         if isinstance(target, LibraryCall):
             return lambda: target.run(values, 0)
-        function = libraries[key(target)][target.kernel.name]
-        arguments = Arguments(target.kernel, target.variant, values)
+        loaded = modules.find(target)
+        function, arguments = loaded.module[loaded.kernel.name], loaded.arguments(values)
         return lambda: function(arguments)
 
     def _do(self, call: Callable[[], object]) -> None:
@@ -208,22 +207,7 @@ class EmulatedDevice:
             raise refused(what)
 
 
-Key = tuple[str, Variant] | str  # a file of kernels for a variant, or the text of an emitted one
-libraries: dict[Key, HostLibrary] = {}  # for the life of the process, whichever device asks
-
-
-def key(target: KernelTarget) -> Key:
-    """Return what is compiled for a kernel."""
-    return target.text or (target.kernel.source, target.variant)
-
-
-def load(launches: Sequence[Launch]) -> None:
-    """Compile the kernels of the launches that are not compiled yet."""
-    for launch in launches:
-        target = launch.target
-        if isinstance(target, KernelTarget) and key(target) not in libraries:
-            text = target.text or translation_unit(target.kernel.source, target.variant)
-            libraries[key(target)] = host_library(text)
+modules: Modules[HostLibrary] = Modules(host_library)  # of the process, whichever device asks
 
 
 class EmulatedBackend(CudaBackend):

@@ -23,7 +23,7 @@ from ..instruction import Instruction
 from ..kernels.launch import parts_of
 from ..lowering import Lowering
 from ..passes.layout import ChannelsLast, permuted, to_first, to_last
-from .launch import NULL, launch, tiles
+from .launch import NULL, launch
 from .matrix import PLACES, WORKSPACE, epilogue_of, is_row
 from .movement import permuted as copy_permuted
 from .reduction import sum_parts
@@ -31,6 +31,7 @@ from .reduction import sum_parts
 if TYPE_CHECKING:
     from ..libraries.dnn import Description
 
+TILE = 64  # rows and columns of a tile of a product; see csrc/device/product.h
 KINDS = (Convolution, ConvolutionInputGradient, ConvolutionKernelGradient)
 
 
@@ -160,13 +161,11 @@ def _plain(
     if isinstance(op, Convolution) and op.window.rank <= 2:
         (x, w), y = inputs, target
         g = _numbers(op.window, op.groups, x, w, y, last)
-        count = op.groups * tiles(g["kernels"] // op.groups, y.spec.size // max(1, g["kernels"]))
-        return [launch("convolution", dtype, (y, x, w, NULL, g), (y,), count=count)]
+        return [launch("convolution", dtype, (y, x, w, NULL, g), (y,))]
     if isinstance(op, ConvolutionInputGradient) and op.window.rank <= 2:
         (dy, w), dx = inputs, target
         g = _numbers(op.window, op.groups, dx, w, dy, last)
-        count = op.groups * tiles(g["channels"] // op.groups, dx.spec.size // max(1, g["channels"]))
-        return [launch("convolution_input_gradient", dtype, (dx, dy, w, g), (dx,), count=count)]
+        return [launch("convolution_input_gradient", dtype, (dx, dy, w, g), (dx,))]
     if isinstance(op, ConvolutionKernelGradient) and op.window.rank <= 2:
         return _plain_kernel_gradient(low, op, target, inputs, last)
     return None
@@ -179,14 +178,13 @@ def _plain_kernel_gradient(
     (x, dy), dtype = inputs, dw.spec.dtype
     g = _numbers(op.window, op.groups, x, dw, dy, last)
     shape = first(dw) if last else dw.spec.shape
-    rows, columns = g["kernels"] // op.groups, math.prod(shape[1:])
-    number = op.groups * tiles(rows, columns)
-    parts = parts_of(dy.spec.size // max(1, g["kernels"]), number)
+    tiles = op.groups * -(-shape[0] // op.groups // TILE) * -(-math.prod(shape[1:]) // TILE)
+    parts = parts_of(dy.spec.size // max(1, shape[0]), tiles)
     dense = low.temporary(shape, dtype) if last else dw
     partial = low.temporary((parts, *shape), dtype) if parts > 1 else dense
     arguments = (partial, x, dy, g, parts)
     made = [
-        launch("convolution_kernel_gradient", dtype, arguments, (partial,), count=parts * number)
+        launch("convolution_kernel_gradient", dtype, arguments, (partial,))
     ]
     if parts > 1:
         made.append(sum_parts(dense, partial, parts))

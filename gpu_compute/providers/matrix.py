@@ -18,7 +18,7 @@ from cortex.compute.spec import Shape
 from ..device import Device, LibraryCall
 from ..instruction import Instruction
 from ..lowering import Lowering
-from .launch import NULL, launch, tiles
+from .launch import NULL, launch
 from .movement import fill
 
 if TYPE_CHECKING:
@@ -117,8 +117,7 @@ def plain(low: Lowering, step: Step) -> list[Instruction] | None:
         "b_column": row_b if op.transpose_b else 1,
         **dict(zip(names, zip(*full, strict=True), strict=True)),
     }
-    count = math.prod(batch) * tiles(m, n)
-    return [launch("matmul", y.spec.dtype, (y, a, b, NULL, numbers), (y,), count=count)]
+    return [launch("matmul", y.spec.dtype, (y, a, b, NULL, numbers), (y,))]
 
 
 def _batch_axes(

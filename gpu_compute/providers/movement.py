@@ -90,7 +90,7 @@ def fill(target: Operand, value: float) -> Instruction:
     unsigned = {1: np.uint8, 4: np.uint32, 8: np.uint64}[item]
     bits = int(np.array([value]).astype(target.spec.dtype).view(unsigned)[0])
     size = target.spec.size
-    return launch("fill", raw(item), (target, bits, size), (target,), count=size)
+    return launch("fill", raw(item), (target, bits, size), (target,))
 
 
 def raw(item: int) -> str:
@@ -116,11 +116,9 @@ def strided(
     if axes == [(count, 1, 1)]:
         if count == target.spec.size:
             return [copy(target, source)]
-        return [launch("copy", raw(item), (target, source, count), writes, count=count)]
+        return [launch("copy", raw(item), (target, source, count), writes)]
     if (square := _square(axes)) is not None:
-        number = square[0] * -(-square[1] // TILE) * -(-square[2] // TILE)
-        arguments = (target, source, *square)
-        return [launch("transpose", raw(item), arguments, writes, count=number, reach=count)]
+        return [launch("transpose", raw(item), (target, source, *square), writes)]
     if len(axes) > AXES:
         raise BackendError(
             f"cuda: a copy along {len(axes)} axes, {AXES} at most are possible; reshape first"
@@ -128,7 +126,7 @@ def strided(
     full = [(1, 0, 0)] * (AXES - len(axes)) + axes
     shape_and_strides = dict(zip(("extent", "to", "from"), zip(*full, strict=True), strict=True))
     arguments = (target, source, shape_and_strides, count)
-    return [launch("copy_strided", raw(item), arguments, writes, count=count)]
+    return [launch("copy_strided", raw(item), arguments, writes)]
 
 
 Axis = tuple[int, int, int]  # extent, stride in the target, stride in the source

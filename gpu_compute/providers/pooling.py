@@ -29,11 +29,11 @@ def pool(low: Lowering, step: Step) -> list[Instruction] | None:
     numbers, count = _numbers(op.window, x, y, last), y.spec.size
     if op.kind == "average":
         arguments = (y, x, int(op.count_padding), numbers, count)
-        return [launch("average_pool", y.spec.dtype, arguments, (y,), count=count)]
+        return [launch("average_pool", y.spec.dtype, arguments, (y,))]
     index = low.operand(step.outputs[1])
     item = ITEM_BYTES[index.spec.dtype]
     return [
-        launch("max_pool", y.spec.dtype, (y, index, item, x, numbers, count), (y, index), count=count)
+        launch("max_pool", y.spec.dtype, (y, index, item, x, numbers, count), (y, index))
     ]
 
 
@@ -47,10 +47,10 @@ def pool_gradient(low: Lowering, step: Step) -> list[Instruction] | None:
     numbers, count = _numbers(op.window, dx, dy, last), dx.spec.size
     if op.kind == "average":
         padded = (dx, dy, int(op.count_padding), numbers, count)
-        return [launch("average_pool_gradient", dx.spec.dtype, padded, (dx,), count=count)]
+        return [launch("average_pool_gradient", dx.spec.dtype, padded, (dx,))]
     index = low.operand(step.inputs[1])
     arguments = (dx, dy, index, ITEM_BYTES[index.spec.dtype], numbers, count)
-    return [launch("max_pool_gradient", dx.spec.dtype, arguments, (dx,), count=count)]
+    return [launch("max_pool_gradient", dx.spec.dtype, arguments, (dx,))]
 
 
 def _plain(window: Window) -> bool:

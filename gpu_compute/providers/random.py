@@ -9,8 +9,6 @@ from ..instruction import Instruction
 from ..lowering import Lowering
 from .launch import launch
 
-WORDS = 4  # numbers that one item draws
-
 
 def random(low: Lowering, step: Step) -> list[Instruction] | None:
     """Fill with numbers from counters."""
@@ -19,7 +17,7 @@ def random(low: Lowering, step: Step) -> list[Instruction] | None:
         return None
     target = low.operand(step.outputs[0])
     arguments = (target, *low.operands(step.inputs), op.number, target.spec.size)
-    return [launch(f"random_{op.kind}", op.dtype, arguments, (target,), count=-(-target.spec.size // WORDS))]
+    return [launch(f"random_{op.kind}", op.dtype, arguments, (target,))]
 
 
 def keeps_dropout(step: Step) -> bool:
@@ -36,4 +34,4 @@ def dropout(low: Lowering, step: Step) -> list[Instruction] | None:
     y = low.operand(step.outputs[0])
     scale = 1 / (1 - op.probability)
     arguments = (y, x, seed, counter, op.number, op.probability, scale, y.spec.size)
-    return [launch("dropout", y.spec.dtype, arguments, (y,), count=-(-y.spec.size // WORDS))]
+    return [launch("dropout", y.spec.dtype, arguments, (y,))]

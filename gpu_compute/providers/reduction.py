@@ -58,21 +58,17 @@ def _call(
     dtype, writes = source.spec.dtype, (target,)
     if inner == 1:
         numbers = (outer, count, parts)
-        return launch(
-            f"{kind}_rows", dtype, (target, source, *numbers), writes, count=outer * parts, width=count // parts
-        )  # fmt: skip
+        return launch(f"{kind}_rows", dtype, (target, source, *numbers), writes)
     numbers = (outer, count, inner, parts)
-    return launch(
-        f"{kind}_columns", dtype, (target, source, *numbers), writes, count=outer * inner, parts=parts
-    )
+    return launch(f"{kind}_columns", dtype, (target, source, *numbers), writes)
 
 
 def _argmax(target: Operand, source: Operand, group: tuple[int, int, int]) -> Instruction:
     outer, count, inner = group
     arguments, dtype = (target, source, outer, count), source.spec.dtype
     if inner == 1:
-        return launch("argmax_rows", dtype, arguments, (target,), count=outer, width=count)
-    return launch("argmax_columns", dtype, (*arguments, inner), (target,), count=outer * inner)
+        return launch("argmax_rows", dtype, arguments, (target,))
+    return launch("argmax_columns", dtype, (*arguments, inner), (target,))
 
 
 def sum_parts(target: Operand, partial: Operand, parts: int) -> Instruction:

@@ -15,8 +15,6 @@ from ..lowering import Lowering
 from .launch import launch
 from .movement import raw
 
-WARP = 32  # columns of a row that a warp adds up
-
 
 def gather(low: Lowering, step: Step) -> list[Instruction] | None:
     """Copy rows, in items as wide as a row's bytes allow."""
@@ -34,7 +32,7 @@ def gather(low: Lowering, step: Step) -> list[Instruction] | None:
         launch(
             "gather", raw(item),
             (target, x, index, ITEM_BYTES[index.spec.dtype], error, rows, width, count),
-            (target,), count=count * width,
+            (target,), max(count, rows) * width,
         )
     ]  # fmt: skip
 
@@ -52,7 +50,7 @@ def scatter_add(low: Lowering, step: Step) -> list[Instruction] | None:
         launch(
             "scatter_add", updates.spec.dtype,
             (target, index, ITEM_BYTES[index.spec.dtype], updates, error, rows, width, count),
-            (target,), count=rows * -(-width // WARP),
+            (target,),
         )
     ]  # fmt: skip
 
