@@ -110,13 +110,13 @@ class _Copier:
             self.place.update(zip(step.outputs, outputs, strict=True))
 
     def _map(self, step: Step) -> bool:
-        """Compute a map channels-last where none of its large operands must be transposed for that."""
+        """Compute a map channels-last where one of its large operands is there in that order only."""
         op, shape = step.op, step.outputs[0].shape
         rank = len(shape)
         if not isinstance(op, Map) or rank < 3:
             return False
         large = [v for v in step.inputs if v.shape == shape]
-        if not large or any(v not in self.twin for v in large):
+        if not any(v in self.twin and v not in self.place for v in large):
             return False
         inputs = [self._spread(v, rank) for v in step.inputs]
         result = self.new.apply(
@@ -136,8 +136,11 @@ class _Copier:
 
     def _reduce(self, step: Step) -> bool:
         """Reduce a value that is there channels-last only, where what remains keeps its order."""
-        op, x = step.op, step.inputs[0]
-        if not isinstance(op, Reduce) or x not in self.twin or x in self.place:
+        op = step.op
+        if not isinstance(op, Reduce):
+            return False
+        (x,) = step.inputs
+        if x not in self.twin or x in self.place:
             return False
         rank = x.spec.rank
         order = to_last(rank)
