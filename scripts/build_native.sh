@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds the compiled engine into compute/, so that a checkout runs on it without being installed.
+# Builds the compiled engine into compute/ and the bindings of CUDA's libraries into gpu_compute/, so that a checkout
+# runs on them without being installed.
 #
 #   sh scripts/build_native.sh [PYTHON]        default: python3; CXX and CXXFLAGS are obeyed
 #
@@ -16,9 +17,9 @@ generator=
 if command -v ninja >/dev/null && [ ! -e build/dev/Makefile ]; then generator="-G Ninja"; fi
 # shellcheck disable=SC2086
 cmake -S . -B build/dev $generator -DCMAKE_BUILD_TYPE=Release -Dpybind11_DIR="$pybind11" \
-  -DPython_EXECUTABLE="$python" -DPYBIND11_FINDPYTHON=ON -DCMAKE_INSTALL_PREFIX="$PWD/compute" >build/dev.log 2>&1 ||
+  -DPython_EXECUTABLE="$python" -DPYBIND11_FINDPYTHON=ON -DCMAKE_INSTALL_PREFIX="$PWD" >build/dev.log 2>&1 ||
   { cat build/dev.log >&2; exit 1; }
 cmake --build build/dev
-rm -f compute/_native*.so
+rm -f compute/_native*.so gpu_compute/_cuda*.so
 cmake --install build/dev >/dev/null
-echo "built $(ls compute/_native*.so)"
+echo "built" compute/_native*.so gpu_compute/_cuda*.so
