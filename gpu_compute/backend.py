@@ -31,6 +31,7 @@ class CudaBackend:
 
             device = CudaDevice()
         self.device, self.options = device, Options(**options)
+        self.libraries = device.libraries(self.options)
 
     @property
     def name(self) -> str:
@@ -54,7 +55,7 @@ class CudaBackend:
         from .providers.convolution import wants_channels_last
         from .providers.pooling import is_pooling
 
-        wanted = partial(wants_channels_last, device=self.device)
+        wanted = partial(wants_channels_last, libraries=self.libraries)
         return simplify(channels_last(program, wanted, is_pooling))
 
     def compile(self, program: Program, memory: Memory | None = None) -> CudaExecutable:
@@ -77,9 +78,9 @@ class CudaBackend:
         program = simplify(decompose(program, keeps))
         program = self._channels_last(program)
         program = simplify(fuse_maps(program))
-        program = fuse_epilogues(program, lambda op, inputs: accepts_epilogue(op, inputs, self.device))
+        program = fuse_epilogues(program, partial(accepts_epilogue, libraries=self.libraries))
         program = updates_last(isolate(program))
-        return CudaExecutable(program, memory, self.options)
+        return CudaExecutable(program, memory, self.options, self.libraries)
 
 
 def available() -> tuple[bool, str, bool]:

@@ -17,6 +17,7 @@ from cortex.compute.errors import BackendError
 
 from .kernels.emitted import Form
 from .kernels.source import Kernel, Variant
+from .options import Options
 
 if TYPE_CHECKING:
     from .libraries.protocols import DnnOps, MatmulOps
@@ -80,6 +81,15 @@ class LibraryCall:
 Target = KernelTarget | MapTarget | LibraryCall | Literal["copy", "clear"]
 
 
+@dataclass(frozen=True)
+class Libraries:
+    """What a device has beside our own kernels; None where they compute it, and why."""
+
+    products: MatmulOps | None = None
+    dnn: DnnOps | None = None
+    missing: tuple[str, ...] = ()
+
+
 class Graph(Protocol):
     """Work captured once, to be replayed by one call."""
 
@@ -107,14 +117,8 @@ class Device(Protocol):
         """What it is."""
         ...
 
-    @property
-    def products(self) -> MatmulOps | None:
-        """The library of matrix products; None where our own kernels compute them."""
-        ...
-
-    @property
-    def dnn(self) -> DnnOps | None:
-        """The library of convolutions and normalisations; None where our own kernels compute them."""
+    def libraries(self, options: Options) -> Libraries:
+        """Return the libraries that run here in the mode that the options ask for."""
         ...
 
     def free_memory(self) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakSet
 
 import numpy as np
@@ -19,12 +19,10 @@ import numpy as np
 from cortex.compute.errors import BackendError
 
 from .backend import CudaBackend
-from .device import Block, Launch, LibraryCall, Properties, refused
+from .device import Block, Launch, Libraries, LibraryCall, Properties, refused
 from .kernels.host import HostLibrary, compiler, host_library
 from .modules import Modules
-
-if TYPE_CHECKING:
-    from .libraries.protocols import DnnOps, MatmulOps
+from .options import Options
 
 ALIGNMENT = 256
 GUARD = 256  # bytes on both sides of a block that nobody may write
@@ -66,25 +64,20 @@ class EmulatedDevice:
     poisons = True
 
     def __init__(self, memory: int = 4 << 30, libraries: bool = True) -> None:
-        self.properties = Properties("the emulated device", memory)
+        versions = {"engine": "fallback: NumPy stands in for the libraries"} if libraries else {}
+        self.properties = Properties("the emulated device", memory, versions=versions)
         self._blocks: WeakSet[EmulatedBlock] = WeakSet()
         self._recorded: list[Callable[[], object]] | None = None
-        self._libraries = libraries
+        self._with_libraries = libraries
         self.uploads = self.downloads = self.replays = 0  # for tests: what a step costs beside its launches
 
-    @property
-    def products(self) -> MatmulOps | None:
-        """Products by NumPy behind cuBLASLt's arguments; None makes our plain kernels run."""
-        from .libraries.emulated import EmulatedProducts
+    def libraries(self, options: Options) -> Libraries:
+        """Return NumPy behind the arguments of cuBLASLt and cuDNN, or nothing, so that our plain kernels run."""
+        if not self._with_libraries:
+            return Libraries(missing=("left out on purpose",))
+        from .libraries.emulated import EmulatedDnn, EmulatedProducts
 
-        return EmulatedProducts() if self._libraries else None
-
-    @property
-    def dnn(self) -> DnnOps | None:
-        """Graphs by NumPy behind cuDNN's arguments; None makes our plain kernels run."""
-        from .libraries.emulated import EmulatedDnn
-
-        return EmulatedDnn() if self._libraries else None
+        return Libraries(EmulatedProducts(), EmulatedDnn())
 
     def free_memory(self) -> int:
         """Return what the living blocks leave."""

@@ -17,7 +17,7 @@ from cortex.compute.plan.storage import Operand
 from cortex.compute.program import Program
 from cortex.compute.spec import Spec
 
-from .device import Block, Device, Graph, out_of_memory
+from .device import Block, Device, Graph, Libraries, out_of_memory
 from .lowering import lower
 from .memory import DeviceBuffers, DeviceMemory, Region, fetch
 from .options import Options
@@ -28,10 +28,12 @@ UNTOUCHED = -1  # what an error counter holds while nothing is wrong
 class CudaExecutable:
     """A compiled program: an arena, named buffers and a list of launches, all at addresses that never change."""
 
-    def __init__(self, program: Program, memory: DeviceMemory, options: Options) -> None:
+    def __init__(
+        self, program: Program, memory: DeviceMemory, options: Options, libraries: Libraries
+    ) -> None:
         self.memory, self.options = memory, options
         self.device: Device = memory.device
-        self._low = low = lower(program, self.device, options)
+        self._low = low = lower(program, self.device, options, libraries)
         self._arena_plan = arena = assign(low)
         self._graphs: dict[int, Graph] = {}
         self._warm = False

@@ -9,7 +9,7 @@ from cortex.compute.plan import lowering as plan
 from cortex.compute.plan.storage import Storage
 from cortex.compute.program import Program
 
-from .device import Device
+from .device import Device, Libraries
 from .instruction import Instruction, copy
 from .options import Options
 
@@ -22,13 +22,16 @@ class Lowering(plan.Lowering[Instruction]):
 
     device: Device = field(kw_only=True)
     options: Options = field(kw_only=True)
+    libraries: Libraries = field(kw_only=True)
 
 
-def lower(program: Program, device: Device, options: Options) -> Lowering:
+def lower(program: Program, device: Device, options: Options, libraries: Libraries) -> Lowering:
     """Choose a provider for every step and return the instructions; nothing has an address yet."""
     from .providers import provide
 
-    low = Lowering(program, Storage(program), device=device, options=options)
+    low = Lowering(
+        program, Storage(program), device=device, options=options, libraries=libraries
+    )
     return plan.fill(low, provide, lambda low, target, source: copy(target, source))
 
 

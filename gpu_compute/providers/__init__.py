@@ -30,7 +30,7 @@ from cortex.compute.ops import (
 from cortex.compute.ops.fused import Fused
 from cortex.compute.program import Op, Step, Value
 
-from ..device import Device
+from ..device import Libraries
 from ..instruction import Instruction
 from ..lowering import Lowering
 from ..passes.layout import ChannelsLast
@@ -70,12 +70,12 @@ def keeps(step: Step) -> bool:
     return keeps_dropout(step)
 
 
-def accepts_epilogue(op: Fused, inputs: Sequence[Value], device: Device) -> bool:
+def accepts_epilogue(op: Fused, inputs: Sequence[Value], libraries: Libraries) -> bool:
     """Whether a library finishes the result of an op itself."""
     from .convolution import accepts_convolution
     from .matrix import accepts_product
 
-    return accepts_product(op, inputs, device) or accepts_convolution(op, inputs, device)
+    return accepts_product(op, inputs, libraries) or accepts_convolution(op, inputs, libraries)
 
 
 _providers: dict[type[Op], tuple[Provider, ...]] = {}

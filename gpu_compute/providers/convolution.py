@@ -18,7 +18,7 @@ from cortex.compute.plan.storage import Operand
 from cortex.compute.program import Op, Step, Value
 from cortex.compute.spec import Shape
 
-from ..device import Device, LibraryCall
+from ..device import Libraries, LibraryCall
 from ..instruction import Instruction
 from ..kernels.launch import parts_of
 from ..lowering import Lowering
@@ -40,16 +40,16 @@ def is_convolution(op: Op) -> bool:
     return isinstance(op, KINDS)
 
 
-def wants_channels_last(step: Step, device: Device) -> bool:
+def wants_channels_last(step: Step, libraries: Libraries) -> bool:
     """Whether a step is for cuDNN."""
     return (
-        device.dnn is not None
+        libraries.dnn is not None
         and is_convolution(step.op)
         and all(v.dtype == "float32" and v.spec.size for v in (*step.inputs, *step.outputs))
     )
 
 
-def accepts_convolution(op: Fused, inputs: Sequence[Value], device: Device) -> bool:
+def accepts_convolution(op: Fused, inputs: Sequence[Value], libraries: Libraries) -> bool:
     """Whether cuDNN has a graph for a convolution and the bias and activation that follow it."""
     inner = op.op
     if not isinstance(inner, ChannelsLast) or not isinstance(inner.op, Convolution):
@@ -61,7 +61,7 @@ def accepts_convolution(op: Fused, inputs: Sequence[Value], device: Device) -> b
     if count and not (inputs[-1].dtype == out.dtype and is_row(inputs[-1].shape, out.shape)):
         return False
     x, w = (permuted(v.shape, to_first(v.spec.rank)) for v in inputs[:2])
-    return _planned(device, _forward(inner.op, x, w, epilogue)) is not None
+    return _planned(libraries, _forward(inner.op, x, w, epilogue)) is not None
 
 
 def convolution(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -95,14 +95,14 @@ def _forward(op: Convolution, x: Shape, w: Shape, epilogue: str) -> Description:
     )
 
 
-def _planned(device: Device, description: Description) -> Any:
+def _planned(libraries: Libraries, description: Description) -> Any:
     """Return the library's plan, or None where it refuses."""
     from ..libraries.errors import Unsupported
 
-    if device.dnn is None:
+    if libraries.dnn is None:
         return None
     try:
-        return device.dnn.plan(description)
+        return libraries.dnn.plan(description)
     except Unsupported:
         return None
 
@@ -128,7 +128,7 @@ def _by_library(
         names = ("x", "dy")
     else:
         return None
-    plan = _planned(low.device, description)
+    plan = _planned(low.libraries, description)
     if plan is None:
         return None
     operands = dict(zip(names, inputs, strict=True)) | dict.fromkeys(description.outputs, target)

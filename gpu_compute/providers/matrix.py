@@ -15,7 +15,7 @@ from cortex.compute.plan.storage import Operand
 from cortex.compute.program import Step, Value
 from cortex.compute.spec import Shape
 
-from ..device import Device, LibraryCall
+from ..device import Libraries, LibraryCall
 from ..instruction import Instruction
 from ..lowering import Lowering
 from .launch import NULL, launch
@@ -59,7 +59,7 @@ def product(
     epilogue: Epilogue | None = "none",
 ) -> list[Instruction] | None:
     """Return D = epilogue(A B) by the device's library, or None where it has no algorithm."""
-    if low.device.products is None or epilogue is None:
+    if low.libraries.products is None or epilogue is None:
         return None
     if a.spec.shape[-2 if op.transpose_a else -1] == 0:
         return [fill(d, 0)] if epilogue == "none" else None
@@ -73,7 +73,7 @@ def product(
         )  # fmt: skip
         named = {"a": a, "b": b, "c": d, "d": d} | ({"bias": bias} if bias is not None else {})
         alignments = Alignments.of(**{n: alignment(o) for n, o in named.items()})
-        plan = low.device.products.plan(arguments, alignments=alignments)
+        plan = low.libraries.products.plan(arguments, alignments=alignments)
     except Unsupported:
         return None
 
@@ -130,9 +130,9 @@ def _batch_axes(
     return list(zip(layout.shape, *steps, strict=True))
 
 
-def accepts_product(op: Fused, inputs: Sequence[Value], device: Device) -> bool:
+def accepts_product(op: Fused, inputs: Sequence[Value], libraries: Libraries) -> bool:
     """Whether a library can do the work of a product and what follows it."""
-    if device.products is None or not isinstance(op.op, MatMul):
+    if libraries.products is None or not isinstance(op.op, MatMul):
         return False
     epilogue, count = epilogue_of(op.expression), len(inputs) - op.arity
     if epilogue is None or any(v.spec.rank != 2 or 0 in v.shape for v in inputs[:2]):
