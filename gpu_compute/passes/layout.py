@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from cortex.compute.ops import Map, Reduce, Reshape, Transpose
+from cortex.compute.ops import BatchNormalisation, Map, Reduce, Reshape, Transpose
 from cortex.compute.passes.simplify import remove_dead
 from cortex.compute.program import Op, Program, Step, Value, begin_copy, finish_copy
 from cortex.compute.spec import Shape, Spec
@@ -103,7 +103,7 @@ class _Copier:
             result = self.new.apply(ChannelsLast(step.op), *map(self.last, step.inputs))
             results = result if isinstance(result, tuple) else (result,)
             self.twin.update(zip(step.outputs, results, strict=True))
-        elif not (self._map(step) or self._reduce(step)):
+        elif not (self._map(step) or self._reduce(step) or self._normalise(step)):
             outputs = tuple(Value(o.spec, self.new, o.name) for o in step.outputs)
             inputs = tuple(map(self.first, step.inputs))
             self.new.steps.append(Step(step.op, inputs, outputs, step.label))
@@ -153,4 +153,20 @@ class _Copier:
         if remaining != sorted(remaining):
             return False
         self.place[step.outputs[0]] = self.new.apply(Reduce(op.kind, axes), self.twin[x])
+        return True
+
+    def _normalise(self, step: Step) -> bool:
+        """Take the statistics of every channel where the channels are last."""
+        op = step.op
+        if not isinstance(op, BatchNormalisation):
+            return False
+        x, *parameters = step.inputs
+        rank = x.spec.rank
+        channels = [a for a in range(rank) if a not in op.axes]
+        if channels != [1] or x not in self.twin or x in self.place:
+            return False
+        last = BatchNormalisation(tuple(range(rank - 1)), op.epsilon)
+        y, mean, variance = self.new.apply(last, self.twin[x], *map(self.first, parameters))
+        self.twin[step.outputs[0]] = y
+        self.place.update(zip(step.outputs[1:], (mean, variance), strict=True))
         return True

@@ -10,12 +10,16 @@ from collections.abc import Callable, Sequence
 
 from cortex.compute.errors import BackendError
 from cortex.compute.ops import (
+    BatchNormalisation,
     Concatenate,
     Convolution,
     ConvolutionInputGradient,
     ConvolutionKernelGradient,
     Dropout,
     Gather,
+    LayerNormalisation,
+    LocalResponseNormalisation,
+    LogSoftmax,
     Map,
     MatMul,
     Pad,
@@ -23,8 +27,11 @@ from cortex.compute.ops import (
     PoolGradient,
     Random,
     Reduce,
+    RmsNormalisation,
     ScatterAdd,
     Slice,
+    Softmax,
+    SoftmaxCrossEntropy,
     Transpose,
 )
 from cortex.compute.ops.fused import Fused
@@ -39,7 +46,7 @@ Provider = Callable[[Lowering, Step], list[Instruction] | None]
 
 
 def _table() -> dict[type[Op], tuple[Provider, ...]]:
-    from . import convolution, maps, matrix, movement, pooling, random, reduction, rows
+    from . import composites, convolution, maps, matrix, movement, pooling, random, reduction, rows
 
     return {
         Map: (maps.map_,),
@@ -60,14 +67,22 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
         Concatenate: (movement.concatenate,),
         Random: (random.random,),
         Dropout: (random.dropout,),
+        Softmax: (composites.softmax,),
+        LogSoftmax: (composites.softmax,),
+        SoftmaxCrossEntropy: (composites.cross_entropy,),
+        LayerNormalisation: (composites.row_normalisation,),
+        RmsNormalisation: (composites.row_normalisation,),
+        LocalResponseNormalisation: (composites.local_response,),
+        BatchNormalisation: (composites.batch_normalisation,),
     }
 
 
 def keeps(step: Step) -> bool:
     """Whether a composite op is bound directly and need not be decomposed."""
+    from .composites import keeps_composite
     from .random import keeps_dropout
 
-    return keeps_dropout(step)
+    return keeps_composite(step) or keeps_dropout(step)
 
 
 def accepts_epilogue(op: Fused, inputs: Sequence[Value], libraries: Libraries) -> bool:

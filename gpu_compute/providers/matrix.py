@@ -1,4 +1,4 @@
-"""Matrix products: cuBLASLt where it has an algorithm, with bias and activation as its epilogue; else our plain kernel."""
+"""Matrix products: cuBLASLt where it has an algorithm, bias and activation as its epilogue; else our plain kernel."""
 
 from __future__ import annotations
 
