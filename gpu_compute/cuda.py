@@ -134,9 +134,7 @@ class CudaDevice:
         """Copy to the host and wait."""
         self._refuse("download")
         kind = self._runtime.memcpyDeviceToHost
-        self._runtime.memcpyAsync(
-            array.ctypes.data, address, array.nbytes, kind, self.stream.ptr
-        )
+        self._runtime.memcpyAsync(array.ctypes.data, address, array.nbytes, kind, self.stream.ptr)
         self.stream.synchronize()
 
     def prepare(self, launches: Sequence[Launch]) -> list[Callable[[], None]]:

@@ -69,7 +69,9 @@ class EmulatedDevice:
         self._blocks: WeakSet[EmulatedBlock] = WeakSet()
         self._recorded: list[Callable[[], object]] | None = None
         self._with_libraries = libraries
-        self.uploads = self.downloads = self.replays = 0  # for tests: what a step costs beside its launches
+        self.uploads = self.downloads = self.replays = (
+            0  # for tests: what a step costs beside its launches
+        )
 
     def libraries(self, options: Options) -> Libraries:
         """Return NumPy behind the arguments of cuBLASLt and cuDNN, or nothing, so that our plain kernels run."""

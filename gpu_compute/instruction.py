@@ -31,9 +31,7 @@ class Instruction:
 
     def bound(self) -> Launch:
         """Return the launch, once places have addresses."""
-        arguments = tuple(
-            a.place.address if isinstance(a, Operand) else a for a in self.arguments
-        )
+        arguments = tuple(a.place.address if isinstance(a, Operand) else a for a in self.arguments)
         return Launch(self.target, arguments)
 
 

@@ -29,9 +29,7 @@ def lower(program: Program, device: Device, options: Options, libraries: Librari
     """Choose a provider for every step and return the instructions; nothing has an address yet."""
     from .providers import provide
 
-    low = Lowering(
-        program, Storage(program), device=device, options=options, libraries=libraries
-    )
+    low = Lowering(program, Storage(program), device=device, options=options, libraries=libraries)
     return plan.fill(low, provide, lambda low, target, source: copy(target, source))
 
 

@@ -61,7 +61,9 @@ class ChannelsLast(Op):
         return tuple(build.apply(Transpose(to_last(r.spec.rank)), r) for r in results)
 
 
-def channels_last(program: Program, wanted: Callable[[Step], bool], allowed: Callable[[Step], bool]) -> Program:
+def channels_last(
+    program: Program, wanted: Callable[[Step], bool], allowed: Callable[[Step], bool]
+) -> Program:
     """Return the program with the `wanted` steps channels-last, and the `allowed` ones where an operand is already."""
     if not any(wanted(step) for step in program.steps):
         return program

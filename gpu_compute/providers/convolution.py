@@ -136,7 +136,11 @@ def _by_library(
 
 
 def library_call(
-    low: Lowering, plan: Any, operands: Mapping[str, Operand], writes: tuple[Operand, ...], provider: str
+    low: Lowering,
+    plan: Any,
+    operands: Mapping[str, Operand],
+    writes: tuple[Operand, ...],
+    provider: str,
 ) -> Instruction:
     """Return the instruction that runs a plan of cuDNN, with its workspace from the arena."""
     names, given = tuple(operands), tuple(operands.values())
@@ -172,7 +176,11 @@ def _plain(
 
 
 def _plain_kernel_gradient(
-    low: Lowering, op: ConvolutionKernelGradient, dw: Operand, inputs: tuple[Operand, ...], last: bool
+    low: Lowering,
+    op: ConvolutionKernelGradient,
+    dw: Operand,
+    inputs: tuple[Operand, ...],
+    last: bool,
 ) -> list[Instruction]:
     """The kernel writes [O, C/groups, *K] in parts; they are added up and, channels-last, transposed."""
     (x, dy), dtype = inputs, dw.spec.dtype
@@ -183,9 +191,7 @@ def _plain_kernel_gradient(
     dense = low.temporary(shape, dtype) if last else dw
     partial = low.temporary((parts, *shape), dtype) if parts > 1 else dense
     arguments = (partial, x, dy, g, parts)
-    made = [
-        launch("convolution_kernel_gradient", dtype, arguments, (partial,))
-    ]
+    made = [launch("convolution_kernel_gradient", dtype, arguments, (partial,))]
     if parts > 1:
         made.append(sum_parts(dense, partial, parts))
     return made + (copy_permuted(dw, dense, to_last(len(shape))) if last else [])

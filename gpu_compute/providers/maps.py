@@ -25,5 +25,5 @@ def map_(low: Lowering, step: Step) -> list[Instruction] | None:
         op.expressions, [o.spec.dtype for o in outputs], [o.spec.dtype for o in inputs],
         op.computes_in(v.dtype for v in step.inputs), layout, [alignment(o) for o in operands],
     )  # fmt: skip
-    arguments = (*operands, *values_of(form, layout, ())) 
+    arguments = (*operands, *values_of(form, layout, ()))
     return [Instruction(MapTarget(form), arguments, outputs, provider="emitted")]

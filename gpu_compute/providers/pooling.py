@@ -32,9 +32,7 @@ def pool(low: Lowering, step: Step) -> list[Instruction] | None:
         return [launch("average_pool", y.spec.dtype, arguments, (y,))]
     index = low.operand(step.outputs[1])
     item = ITEM_BYTES[index.spec.dtype]
-    return [
-        launch("max_pool", y.spec.dtype, (y, index, item, x, numbers, count), (y, index))
-    ]
+    return [launch("max_pool", y.spec.dtype, (y, index, item, x, numbers, count), (y, index))]
 
 
 def pool_gradient(low: Lowering, step: Step) -> list[Instruction] | None:
