@@ -59,11 +59,13 @@ def cupy_version() -> str | None:
 def cuda() -> tuple[bool, str, bool]:
     """Return whether CUDA works here, why or why not, and whether there is a GPU that goes unused.
 
-    All that is missing is named at once. cuBLASLt and cuDNN are no condition: our own kernels stand in for them, many
-    times slower, and the reason says so.
+    All that is missing is named at once. cuBLASLt and cuDNN are no condition: where one is missing the reason says so.
     """
+    from .kernels import nvrtc
+
     gpu = driver()
-    problems = [p for p in (gpu.problem, cupy_problem(cupy_version())) if p]
+    compiler = "" if (reason := nvrtc.available()) is None else reason
+    problems = [p for p in (gpu.problem, cupy_problem(cupy_version()), compiler) if p]
     if problems:
         return False, "; ".join(problems), gpu.devices > 0
     try:
@@ -72,15 +74,22 @@ def cuda() -> tuple[bool, str, bool]:
         device = CudaDevice()
     except Exception as error:  # CuPy fails in many ways; the reason is what people need
         return False, f"CuPy cannot use the GPU: {type(error).__name__}: {error}", True
-    missing = "; ".join(filter(None, (libraries_problem("cublasLt"), libraries_problem("cudnn"))))
     found = device.properties
     text = f"{found.name}, compute capability {found.capability}, CuPy {found.versions['cupy']}"
-    slow = f"; without libraries, on our plain kernels: {missing}" if missing else ""
-    return True, text + slow, True
+    said = [reason for _, reason in libraries().values()]
+    return True, "; ".join([text, *said]), True
 
 
-def libraries_problem(name: str) -> str:
-    """Return why a library cannot be used, or nothing."""
-    from .libraries.report import problem
+def libraries() -> dict[str, tuple[bool, str]]:
+    """Return of cuBLASLt and cuDNN whether each can be opened, and its version or what is wrong.
 
-    return problem(name)
+    Without one our plain kernels stand in, many times slower.
+    """
+    from .libraries import cublas, frontend
+
+    found = {"cuBLASLt": cublas.available(), "cuDNN": frontend.available()}
+    slow = "{} (our plain kernels stand in, many times slower)"
+    return {
+        name: (works, said if works else slow.format(" ".join(said.split())))
+        for name, (works, said) in found.items()
+    }
