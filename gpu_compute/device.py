@@ -169,6 +169,10 @@ class Device(Protocol):
         """Wait until all enqueued work is done."""
         ...
 
+    def timed(self, work: Callable[[], None]) -> float:
+        """Return the seconds that the device takes for what `work` enqueues."""
+        ...
+
 
 def refused(what: str) -> BackendError:
     """Return the error for what is not allowed while a device captures."""

@@ -9,6 +9,7 @@ it was written or after it died (it is full of NaN), and a kernel that writes pa
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -171,6 +172,13 @@ class EmulatedDevice:
                 raise BackendError(
                     f"a kernel wrote outside its block of {block.bytes:,} bytes: an index or an extent is wrong"
                 )
+
+    def timed(self, work: Callable[[], None]) -> float:
+        """Return the seconds that the work takes here; they say nothing about a GPU."""
+        self._refuse("timing")
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
 
     def _bound(self, launches: Sequence[Launch]) -> list[Callable[[], object]]:
         modules.prepare(x.target for x in launches)

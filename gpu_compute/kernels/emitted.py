@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ...compute.plan.geometry import Layout
 from ...compute.emission import Language, emit, number
 from ...compute.errors import BackendError
 from ...compute.expression import Expression
+from ...compute.plan.geometry import Layout
 from .source import ITEM_BYTES, NARROW, TYPES, Kernel, Variant, parse, translation_unit
 
 MAX_RANK = 8
