@@ -13,7 +13,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ def collect() -> dict[str, Any]:
         "threads": threads(),
         "machine": machine(),
         "versions": versions(),
+        "cuda": cuda(),
         "blas": blas(),
         "cuda": cuda(),
         "cache": cache(),
@@ -168,6 +169,12 @@ def versions() -> dict[str, str | None]:
     return found
 
 
+def cuda() -> list[dict[str, Any]]:
+    """Return name, version or None, and where or why not, of each part that the CUDA backend stands on."""
+    report = import_module("cortex.gpu_compute.libraries.report")  # by name: rooms import downwards
+    return list(report.collect())
+
+
 def blas() -> str:
     """Return name and version of the BLAS that NumPy was built with."""
     import numpy as np
@@ -241,6 +248,11 @@ def text(found: Mapping[str, Any]) -> str:
     }
     lines += ["", *_table(rows), "", "versions"]
     lines += _table({n: v or "not installed" for n, v in found["versions"].items()}, "  ")
+    lines += ["", "cuda"]
+    parts = {row["name"]: (row["version"] or "missing", row["detail"]) for row in found["cuda"]}
+    lines += _table(
+        {name: f"{version}  ({detail})" for name, (version, detail) in parts.items()}, "  "
+    )
     lines += ["", "environment"]
     lines += _table(dict(found["environment"]), "  ") or ["  none of ours is set"]
     return "\n".join(lines)

@@ -28,7 +28,7 @@ def open_library(name: str, names: Sequence[str]) -> str:
     """
 
 def library_version(name: str) -> int:
-    """Return the version number of an open library, as it counts: cuBLASLt 13.1 is 131000, cuDNN 9.28 is 92800.
+    """Return the version number of an open library, as it counts: cuBLASLt 13.10 is 131000, cuDNN 9.28 is 92800.
 
     Raises:
         RuntimeError: the library is not open.

@@ -22,7 +22,7 @@ def available() -> tuple[bool, str]:
 
 
 def version() -> str:
-    """Return the version of cuBLASLt, such as 13.1.0.
+    """Return the version of cuBLASLt, such as 13.10.0.
 
     Raises:
         BackendError: the library is missing.

@@ -17,10 +17,11 @@ from cortex.compute.errors import BackendError, ShapeError, near
 from cortex.compute.ops.window import Window
 from cortex.compute.spec import Shape
 
+from .products import ITEM_BYTES
+
 Activation = Literal["none", "relu", "tanh", "sigmoid", "elu", "gelu", "swish"]
 """`gelu` is the tanh approximation."""
 DTYPES = ("float32", "bfloat16", "float16")
-ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from cortex.compute.errors import BackendError
 from . import dnn
 from .cublas import check_operands
 from .emulated_dnn import FORMULAS
+from .errors import Unsupported
 from .products import ITEM_BYTES, Alignments, ProductArguments
 from .protocols import WORKSPACE_LIMIT
 
@@ -146,8 +147,12 @@ def gelu_slope(x: np.ndarray) -> np.ndarray:
 class EmulatedDnn:
     """Convolution, normalisation and attention by NumPy; addresses are those of the host."""
 
-    def plan(self, description: dnn.Description) -> EmulatedGraph:
-        """Return the plan; there is nothing to compile."""
+    def plan(self, description: dnn.Description, choice: int = 0) -> EmulatedGraph:
+        """Return the plan; there is nothing to compile, and one choice."""
+        if choice:
+            raise Unsupported(
+                f"the emulation has one plan of {description}, asked for number {choice}"
+            )
         return EmulatedGraph(description)
 
 

@@ -93,29 +93,28 @@ class FrontendDnn:
         self._handle = _handle(device) if properties is None else None
         self._properties = properties
         self._device = device_properties(device) if properties is None else properties
-        self._plans: dict[dnn.Description, FrontendPlan] = {}
+        self._plans: dict[tuple[dnn.Description, int], FrontendPlan] = {}
 
-    def plan(self, description: dnn.Description) -> FrontendPlan:
-        """Compile a description, or take it from memory or disk.
+    def plan(self, description: dnn.Description, choice: int = 0) -> FrontendPlan:
+        """Compile a description, or take it from memory or disk; `choice` counts plans from the heuristic's best.
 
         Raises:
-            Unsupported: cuDNN has no engine for it in this mode.
+            Unsupported: cuDNN has no engine for it in this mode, or not so many.
             BackendError: cuDNN failed.
         """
-        if description not in self._plans:
-            self._plans[description] = self._made(description)
-        return self._plans[description]
+        if (description, choice) not in self._plans:
+            self._plans[description, choice] = self._made(description, choice)
+        return self._plans[description, choice]
 
-    def key(self, description: dnn.Description) -> str:
+    def key(self, description: dnn.Description, choice: int = 0) -> str:
         """Return everything that a compiled plan depends on."""
         mode = f"tf32={self.tf32} deterministic={self.deterministic} limit={self.workspace_limit}"
         frontend = self._cudnn.__version__
-        return (
-            f"cudnn {self._version}, frontend {frontend}; {mode}; {self._device}; {description!r}"
-        )
+        libraries = f"cudnn {self._version}, frontend {frontend}"
+        return f"{libraries}; {mode}; {self._device}; {description!r}; choice {choice}"
 
-    def _made(self, description: dnn.Description) -> FrontendPlan:
-        key = self.key(description)
+    def _made(self, description: dnn.Description, choice: int) -> FrontendPlan:
+        key = self.key(description, choice)
         stored = self.cache.load(key) if self.cache else None
         if stored is not None:
             try:
@@ -123,25 +122,28 @@ class FrontendDnn:
             except Unsupported:  # from a cuDNN that calls itself the same; compile it again
                 if self.cache:
                     self.cache.drop(key)
-        stored = self._compiled(description)
+        stored = self._compiled(description, choice)
         if self.cache:
             self.cache.store(key, stored)
         return self._opened(description, stored)
 
     def _graph(self, description: dnn.Description) -> Any:
         cudnn = self._cudnn
-        options: dict[str, Any] = {"handle": self._handle}
-        if self._properties is not None:
-            options = {"device_property": cudnn.create_device_properties(self._properties)}
         return cudnn.pygraph(
             name=type(description).__name__,
             io_data_type=cudnn.data_type.FLOAT,
             intermediate_data_type=cudnn.data_type.FLOAT,
             compute_data_type=cudnn.data_type.FLOAT,
-            **options,
+            **self._target(),
         )
 
-    def _compiled(self, description: dnn.Description) -> Stored:
+    def _target(self) -> dict[str, Any]:
+        """Return the arguments that say which device a graph is for."""
+        if self._properties is None:
+            return {"handle": self._handle}
+        return {"device_property": self._cudnn.create_device_properties(self._properties)}
+
+    def _compiled(self, description: dnn.Description, choice: int) -> Stored:
         """Plan and compile; return the plan as cuDNN serialises it."""
         cudnn, graph = self._cudnn, self._graph(description)
         try:
@@ -154,7 +156,7 @@ class FrontendDnn:
                 graph.deselect_numeric_notes(unwanted)
             graph.deselect_workspace_greater_than(self.workspace_limit)
             graph.check_support()
-            name = _build_first(cudnn, graph)
+            name = _build_choice(cudnn, graph, choice)
             return Stored(bytes(graph.serialize(as_bytes=True)), {"engine": name})
         except (cudnn.cudnnGraphNotSupportedError, NotImplementedError, ValueError) as error:
             raise Unsupported(self._refusal(description, error)) from None
@@ -185,12 +187,9 @@ class FrontendDnn:
         return f"cuDNN {self._version} refused {description}: {first}; {', or '.join(ways)}"
 
     def _opened(self, description: dnn.Description, stored: Stored) -> FrontendPlan:
-        cudnn, graph = self._cudnn, None
-        options: dict[str, Any] = {"handle": self._handle}
-        if self._properties is not None:
-            options = {"device_property": cudnn.create_device_properties(self._properties)}
+        cudnn = self._cudnn
         try:
-            graph = cudnn.pygraph(name=type(description).__name__, **options)
+            graph = cudnn.pygraph(name=type(description).__name__, **self._target())
             if self._handle is None:
                 graph.deserialize(stored.plan)
             else:
@@ -235,12 +234,12 @@ class FrontendPlan:
             raise BackendError(f"cuDNN failed to run {self.description}: {error}") from None
 
 
-def _build_first(cudnn: Any, graph: Any) -> str:
-    """Compile the first plan of cuDNN itself that can be compiled; return its name.
+def _build_choice(cudnn: Any, graph: Any, choice: int) -> str:
+    """Compile the plan of cuDNN itself that `choice` others precede among those that compile; return its name.
 
     The frontend also ranks engines written in Python, which do not serialise as plans and need more packages.
     """
-    last: Exception = cudnn.cudnnGraphNotSupportedError("no engine was proposed")
+    last: Exception = cudnn.cudnnGraphNotSupportedError("there are not so many engines")
     for index in range(graph.get_execution_plan_count()):
         try:
             graph.build_plan_at_index(index)
@@ -248,7 +247,9 @@ def _build_first(cudnn: Any, graph: Any) -> str:
             last = error
             continue
         if graph.selected_engine is None:
-            return str(graph.get_plan_name_at_index(index))
+            if not choice:
+                return str(graph.get_plan_name_at_index(index))
+            choice -= 1
     raise last
 
 

@@ -99,11 +99,11 @@ class DnnPlan(Protocol):
 class DnnOps(Protocol):
     """A library of convolutions, normalisations and attention."""
 
-    def plan(self, description: Description) -> DnnPlan:
-        """Compile a description, or take it from the cache.
+    def plan(self, description: Description, choice: int = 0) -> DnnPlan:
+        """Compile a description, or take it from the cache; `choice` counts plans from the one thought fastest.
 
         Raises:
-            Unsupported: the library refuses it; the caller computes it in another way.
+            Unsupported: the library refuses it, or has not so many; the caller computes it in another way.
             BackendError: the library is missing or failed.
         """
         ...
