@@ -22,7 +22,9 @@ BUILT_IN = {
     "cuda-emulated": "cortex.gpu_compute.emulated:EmulatedBackend",
 }
 PREFERENCE = ("cuda", "cpu", "numpy")  # what `auto` tries, best first; others come before `numpy`
-STAND_INS = ("cuda-emulated",)  # for tests of what is not there; taken only where they are asked for
+STAND_INS = (
+    "cuda-emulated",
+)  # for tests of what is not there; taken only where they are asked for
 
 _default: ContextVar[str] = ContextVar("cortex_backend", default="auto")
 _made: dict[str, Backend] = {}

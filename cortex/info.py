@@ -40,7 +40,6 @@ def collect() -> dict[str, Any]:
         "threads": threads(),
         "machine": machine(),
         "versions": versions(),
-        "cuda": cuda(),
         "blas": blas(),
         "cuda": cuda(),
         "cache": cache(),
@@ -187,23 +186,6 @@ def blas() -> str:
         return "unknown"
 
 
-def cuda() -> dict[str, Any]:
-    """Return what is there of CUDA, whether or not the backend works: the driver and each library, or what is wrong."""
-    from importlib import import_module
-
-    try:
-        module: Any = import_module("cortex.gpu_compute.availability")
-    except ImportError as error:
-        return {"driver": f"the CUDA backend cannot be imported: {error}", "libraries": {}}
-    driver = module.driver()
-    version = f"{driver.version // 1000}.{driver.version // 10 % 100}"
-    said = driver.problem or f"CUDA {version}, {driver.devices} GPU{'s' * (driver.devices > 1)}"
-    return {
-        "driver": said,
-        "libraries": {name: reason for name, (_, reason) in module.libraries().items()},
-    }
-
-
 def _processor() -> str | None:
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
@@ -243,8 +225,6 @@ def text(found: Mapping[str, Any]) -> str:
         "cache": found["cache"],
         "python": f"{found['versions']['python']}  ({sys.executable})",
         "NumPy's BLAS": f"{found['blas']} (not used inside a step of the native engine)",
-        "NVIDIA driver": found["cuda"]["driver"],
-        **found["cuda"]["libraries"],
     }
     lines += ["", *_table(rows), "", "versions"]
     lines += _table({n: v or "not installed" for n, v in found["versions"].items()}, "  ")

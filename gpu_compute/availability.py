@@ -76,20 +76,13 @@ def cuda() -> tuple[bool, str, bool]:
         return False, f"CuPy cannot use the GPU: {type(error).__name__}: {error}", True
     found = device.properties
     text = f"{found.name}, compute capability {found.capability}, CuPy {found.versions['cupy']}"
-    said = [reason for _, reason in libraries().values()]
-    return True, "; ".join([text, *said]), True
+    slow = "missing, so that our plain kernels stand in, many times slower"
+    missing = [n for n, works in libraries().items() if not works]
+    return True, text + (f"; {' and '.join(missing)} {slow}" if missing else ""), True
 
 
-def libraries() -> dict[str, tuple[bool, str]]:
-    """Return of cuBLASLt and cuDNN whether each can be opened, and its version or what is wrong.
-
-    Without one our plain kernels stand in, many times slower.
-    """
+def libraries() -> dict[str, bool]:
+    """Return of cuBLASLt and cuDNN whether each can be opened; `cortex info` says why not."""
     from .libraries import cublas, frontend
 
-    found = {"cuBLASLt": cublas.available(), "cuDNN": frontend.available()}
-    slow = "{} (our plain kernels stand in, many times slower)"
-    return {
-        name: (works, said if works else slow.format(" ".join(said.split())))
-        for name, (works, said) in found.items()
-    }
+    return {"cuBLASLt": cublas.available()[0], "cuDNN": frontend.available()[0]}

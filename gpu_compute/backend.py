@@ -26,12 +26,9 @@ class CudaBackend:
     """
 
     def __init__(self, device: Device | None = None, **options: Any) -> None:
-        if device is None:
-            from .cuda import CudaDevice
-
-            device = CudaDevice()
-        self.device, self.options = device, Options(**options)
-        self.libraries = device.libraries(self.options)
+        self.options = Options(**options)
+        self.device: Device = device if device is not None else _first_gpu()
+        self.libraries = self.device.libraries(self.options)
 
     @property
     def name(self) -> str:
@@ -81,6 +78,12 @@ class CudaBackend:
         program = fuse_epilogues(program, partial(accepts_epilogue, libraries=self.libraries))
         program = updates_last(isolate(program))
         return CudaExecutable(program, memory, self.options, self.libraries)
+
+
+def _first_gpu() -> Device:
+    from .cuda import CudaDevice
+
+    return CudaDevice()
 
 
 def available() -> tuple[bool, str, bool]:

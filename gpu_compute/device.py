@@ -161,8 +161,8 @@ class Device(Protocol):
         """Stop recording and return what was recorded."""
         ...
 
-    def replay(self, graph: Graph) -> None:
-        """Enqueue a captured graph."""
+    def replay(self, graph: Any) -> None:
+        """Enqueue a graph that this device has captured."""
         ...
 
     def synchronise(self) -> None:

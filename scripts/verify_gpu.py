@@ -107,11 +107,11 @@ def run_benchmarks(results: Path, quick: bool) -> list[dict[str, Any]]:
 def machine() -> dict[str, Any]:
     """Return what the results depend on: date, commit, GPU, driver, libraries, packages."""
     from cortex.compute import get_backend
-    from cortex.gpu_compute.availability import libraries
+    from cortex.gpu_compute.libraries.report import collect
 
     device: Any = get_backend("cuda").device  # type: ignore[attr-defined]
     found = device.properties
-    versions = dict(found.versions) | {n: reason for n, (_, reason) in libraries().items()}
+    versions = dict(found.versions) | {r["name"]: r["version"] or r["detail"] for r in collect()}
     return {
         "date": time.strftime("%Y-%m-%d"),
         "commit": _git("rev-parse", "HEAD"),

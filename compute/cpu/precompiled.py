@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from ..expression import Expression, node, symbol
-from .maps import Layout
+from ..plan.geometry import Layout
 from .native import native
 
 MAX_RANK = 8  # of the outer axes; csrc/kernels/map.cpp

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from ..expression import Expression
-from .maps import Layout
+from ..plan.geometry import Layout
 
 # Codes are positions; csrc/kernels/tape.cpp has the same order. An operation on the result of another one that nothing
 # else reads is one operation with it, which saves a store and a load: mul_add(a, b, c) is a * b + c, mul_under is

@@ -72,7 +72,8 @@ def launch_for(arguments: Arguments, processors: int = PROCESSORS) -> Launch:
     sizes = [size_of(text, values) for text in kernel.sizes]
     if kernel.kind == "columns":
         return launch(kernel.kind, sizes[0], parts=sizes[2], processors=processors)
-    return launch(kernel.kind, *sizes[:2], processors=processors)
+    width = sizes[1] if len(sizes) > 1 else 1
+    return launch(kernel.kind, sizes[0], width, processors=processors)
 
 
 def size_of(text: str, values: Mapping[str, Any]) -> int:

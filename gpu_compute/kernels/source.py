@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ TYPES = {
     "raw128": ("cx_u128", "cx_u128", "cx_u128"),
 }
 POINTER = np.dtype(np.uint64)
-SCALARS = {
+SCALARS: dict[str, np.dtype[Any]] = {
     "float": np.dtype(np.float32),
     "double": np.dtype(np.float64),
     "int": np.dtype(np.int32),

@@ -100,9 +100,10 @@ def row_normalisation(low: Lowering, step: Step) -> list[Instruction] | None:
     width = parameters[0].spec.size
     numbers = (op.epsilon, x.spec.size // width, width)
     if isinstance(op, LayerNormalisation):
-        arguments = (y, NULL, NULL, x, *parameters, *numbers)
+        scale, bias = parameters
+        arguments = (y, NULL, NULL, x, scale, bias, *numbers)
         return [launch("layer_norm", x.spec.dtype, arguments, (y,))]
-    return [launch("rms_norm", x.spec.dtype, (y, NULL, x, *parameters, *numbers), (y,))]
+    return [launch("rms_norm", x.spec.dtype, (y, NULL, x, parameters[0], *numbers), (y,))]
 
 
 def local_response(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -138,8 +139,8 @@ def batch_normalisation(low: Lowering, step: Step) -> list[Instruction] | None:
         arguments = (means, squares, x, count, channels, parts)
         first = launch("moments_columns", dtype, arguments, (means, squares))
     else:
-        arguments = (means, squares, x, parts * channels, inner)
-        first = launch("moments_rows", dtype, arguments, (means, squares))
+        of_rows = (means, squares, x, parts * channels, inner)
+        first = launch("moments_rows", dtype, of_rows, (means, squares))
     merging = (mean, variance, means, squares, channels, parts, size, count)
     merge = launch("moments_merge", dtype, merging, (mean, variance))
     applying = (y, x, mean, variance, scale, bias, op.epsilon, channels, inner, x.spec.size)

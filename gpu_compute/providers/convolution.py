@@ -10,16 +10,15 @@ from cortex.compute.ops import (
     Convolution,
     ConvolutionInputGradient,
     ConvolutionKernelGradient,
-    Window,
 )
 from cortex.compute.ops.fused import Fused
-from cortex.compute.plan.geometry import strides_of
 from cortex.compute.plan.storage import Operand
 from cortex.compute.program import Op, Step, Value
 from cortex.compute.spec import Shape
 
 from ..device import Libraries, LibraryCall
 from ..instruction import Instruction
+from ..kernels.geometry import Structure, convolving
 from ..kernels.launch import parts_of
 from ..lowering import Lowering
 from ..passes.layout import ChannelsLast, permuted, to_first, to_last
@@ -162,31 +161,31 @@ def _plain(
 ) -> list[Instruction] | None:
     """The plain kernels, for one or two spatial axes."""
     dtype = target.spec.dtype
+    shapes = [first(o) if last else o.spec.shape for o in (target, *inputs)]
     if isinstance(op, Convolution) and op.window.rank <= 2:
-        (x, w), y = inputs, target
-        g = _numbers(op.window, op.groups, x, w, y, last)
-        return [launch("convolution", dtype, (y, x, w, NULL, g), (y,))]
+        g = convolving(op.window, shapes[1], shapes[2], op.groups, last)
+        return [launch("convolution", dtype, (target, *inputs, NULL, g), (target,))]
     if isinstance(op, ConvolutionInputGradient) and op.window.rank <= 2:
-        (dy, w), dx = inputs, target
-        g = _numbers(op.window, op.groups, dx, w, dy, last)
-        return [launch("convolution_input_gradient", dtype, (dx, dy, w, g), (dx,))]
+        g = convolving(op.window, shapes[0], shapes[2], op.groups, last)
+        return [launch("convolution_input_gradient", dtype, (target, *inputs, g), (target,))]
     if isinstance(op, ConvolutionKernelGradient) and op.window.rank <= 2:
-        return _plain_kernel_gradient(low, op, target, inputs, last)
+        g = convolving(op.window, shapes[1], shapes[0], op.groups, last)
+        return _plain_kernel_gradient(low, target, inputs, g, shapes[0], op.groups, last)
     return None
 
 
 def _plain_kernel_gradient(
     low: Lowering,
-    op: ConvolutionKernelGradient,
     dw: Operand,
     inputs: tuple[Operand, ...],
+    g: Structure,
+    shape: Shape,
+    groups: int,
     last: bool,
 ) -> list[Instruction]:
     """The kernel writes [O, C/groups, *K] in parts; they are added up and, channels-last, transposed."""
     (x, dy), dtype = inputs, dw.spec.dtype
-    g = _numbers(op.window, op.groups, x, dw, dy, last)
-    shape = first(dw) if last else dw.spec.shape
-    tiles = op.groups * -(-shape[0] // op.groups // TILE) * -(-math.prod(shape[1:]) // TILE)
+    tiles = groups * -(-shape[0] // groups // TILE) * -(-math.prod(shape[1:]) // TILE)
     parts = parts_of(dy.spec.size // max(1, shape[0]), tiles)
     dense = low.temporary(shape, dtype) if last else dw
     partial = low.temporary((parts, *shape), dtype) if parts > 1 else dense
@@ -195,44 +194,3 @@ def _plain_kernel_gradient(
     if parts > 1:
         made.append(sum_parts(dense, partial, parts))
     return made + (copy_permuted(dw, dense, to_last(len(shape))) if last else [])
-
-
-def _numbers(
-    window: Window, groups: int, x: Operand, w: Operand, y: Operand, last: bool
-) -> dict[str, int]:
-    """Return the structure `Convolving` (csrc/device/convolution.cu)."""
-    (n, c, *image), (_, o, *out) = (first(v) if last else v.spec.shape for v in (x, y))
-    lows, _ = zip(*planar(window.padding, (0, 0)), strict=True)
-    return {
-        "batch": n,
-        "channels": c,
-        "kernels": o,
-        "groups": groups,
-        **pair("height", "width", image),
-        **pair("out_height", "out_width", out),
-        **pair("kernel_h", "kernel_w", window.size),
-        **pair("stride_h", "stride_w", window.stride),
-        **pair("low_h", "low_w", lows),
-        **pair("dilation_h", "dilation_w", window.dilation),
-        **strides("x", x, last),
-        **strides("y", y, last),
-        **strides("w", w, last, "ochw"),
-    }
-
-
-def planar(numbers: Sequence[Any], fill: Any) -> list[Any]:
-    """Return one entry for each of two spatial axes; a single axis is the second."""
-    return [fill] * (2 - len(numbers)) + list(numbers)
-
-
-def pair(height: str, width: str, numbers: Sequence[int]) -> dict[str, int]:
-    """Return numbers of one or two spatial axes by name; a single axis is the width of a plane of height 1."""
-    return dict(zip((height, width), planar(numbers, 1), strict=True))
-
-
-def strides(prefix: str, operand: Operand, last: bool, axes: str = "nchw") -> dict[str, int]:
-    """Return the strides of an image or kernel along its logical axes, as `xn`, `xc`, `xh`, `xw`."""
-    steps = strides_of(operand.spec.shape)
-    if last:
-        steps = permuted(steps, to_first(len(steps)))
-    return dict(zip((prefix + a for a in axes), (*steps[:2], *planar(steps[2:], 0)), strict=True))

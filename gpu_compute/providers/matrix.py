@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cortex.compute.errors import BackendError
 from cortex.compute.expression import Expression, node, symbol
 from cortex.compute.ops import MatMul
 from cortex.compute.ops.fused import Fused
-from cortex.compute.plan.geometry import collapse
 from cortex.compute.plan.storage import Operand
 from cortex.compute.program import Step, Value
-from cortex.compute.spec import Shape
 
 from ..device import Libraries, LibraryCall
 from ..instruction import Instruction
+from ..kernels.geometry import matrices
 from ..lowering import Lowering
 from .launch import NULL, launch
 from .movement import fill
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
 
 PLACES = 64  # bytes that every root is aligned to; see compute.passes.memory.ALIGNMENT
 WORKSPACE = 256  # bytes that a library's workspace is aligned to
-BATCH_AXES = 4  # of the structure `Matrices` in csrc/device/matmul.cu
 
 
 def matmul(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -96,38 +92,8 @@ def plain(low: Lowering, step: Step) -> list[Instruction] | None:
     if not isinstance(op, MatMul):
         return None
     (a, b), y = low.operands(step.inputs), low.operand(step.outputs[0])
-    (m, n), batch = y.spec.shape[-2:], y.spec.shape[:-2]
-    axes = _batch_axes(batch, a.spec.shape[:-2], b.spec.shape[:-2], m, n, a, b)
-    if len(axes) > BATCH_AXES:
-        raise BackendError(
-            f"cuda: MatMul of {a.spec} and {b.spec}: the batch broadcasts along {len(axes)} separate axes, at most "
-            f"{BATCH_AXES} are possible; reshape it first"
-        )
-    full = [(1, 0, 0)] * (BATCH_AXES - len(axes)) + axes
-    names = ("extent", "a_batch", "b_batch")
-    row_a, row_b = a.spec.shape[-1], b.spec.shape[-1]
-    numbers = {
-        "batch": math.prod(batch),
-        "m": m,
-        "n": n,
-        "k": a.spec.shape[-2 if op.transpose_a else -1],
-        "a_row": 1 if op.transpose_a else row_a,
-        "a_depth": row_a if op.transpose_a else 1,
-        "b_depth": 1 if op.transpose_b else row_b,
-        "b_column": row_b if op.transpose_b else 1,
-        **dict(zip(names, zip(*full, strict=True), strict=True)),
-    }
+    numbers = matrices(a.spec.shape, b.spec.shape, op.transpose_a, op.transpose_b)
     return [launch("matmul", y.spec.dtype, (y, a, b, NULL, numbers), (y,))]
-
-
-def _batch_axes(
-    batch: Shape, of_a: Shape, of_b: Shape, m: int, n: int, a: Operand, b: Operand
-) -> list[tuple[int, int, int]]:
-    """Return (extent, stride of a, stride of b) of the batch axes, those that are one on both sides merged."""
-    layout = collapse(batch, [of_a, of_b, batch])
-    items = [math.prod(o.spec.shape[-2:]) for o in (a, b)]
-    steps = [[s * item for s in layout.strides[i]] for i, item in enumerate(items)]
-    return list(zip(layout.shape, *steps, strict=True))
 
 
 def accepts_product(op: Fused, inputs: Sequence[Value], libraries: Libraries) -> bool:

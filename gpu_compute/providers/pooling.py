@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from cortex.compute.ops import Pool, PoolGradient, Window
-from cortex.compute.plan.storage import Operand
 from cortex.compute.program import Step
 from cortex.compute.spec import ITEM_BYTES
 
 from ..instruction import Instruction
+from ..kernels.geometry import pooling
 from ..lowering import Lowering
 from ..passes.layout import ChannelsLast
-from .convolution import first, pair, planar, strides
+from .convolution import first
 from .launch import launch
 
 
@@ -26,7 +26,7 @@ def pool(low: Lowering, step: Step) -> list[Instruction] | None:
     if not isinstance(op, Pool) or op.window.rank > 2 or not _plain(op.window):
         return None
     x, y = low.operand(step.inputs[0]), low.operand(step.outputs[0])
-    numbers, count = _numbers(op.window, x, y, last), y.spec.size
+    numbers, count = pooling(op.window, first(x) if last else x.spec.shape, last), y.spec.size
     if op.kind == "average":
         arguments = (y, x, int(op.count_padding), numbers, count)
         return [launch("average_pool", y.spec.dtype, arguments, (y,))]
@@ -42,7 +42,7 @@ def pool_gradient(low: Lowering, step: Step) -> list[Instruction] | None:
     if not isinstance(op, PoolGradient) or op.window.rank > 2 or not _plain(op.window):
         return None
     dy, dx = low.operand(step.inputs[0]), low.operand(step.outputs[0])
-    numbers, count = _numbers(op.window, dx, dy, last), dx.spec.size
+    numbers, count = pooling(op.window, first(dx) if last else dx.spec.shape, last), dx.spec.size
     if op.kind == "average":
         padded = (dx, dy, int(op.count_padding), numbers, count)
         return [launch("average_pool_gradient", dx.spec.dtype, padded, (dx,))]
@@ -53,21 +53,3 @@ def pool_gradient(low: Lowering, step: Step) -> list[Instruction] | None:
 
 def _plain(window: Window) -> bool:
     return all(d == 1 for d in window.dilation)
-
-
-def _numbers(window: Window, x: Operand, y: Operand, last: bool) -> dict[str, int]:
-    """Return the structure `Pooling` (csrc/device/pool.cu)."""
-    (_, c, *image), (_, _, *out) = (first(v) if last else v.spec.shape for v in (x, y))
-    lows, highs = zip(*planar(window.padding, (0, 0)), strict=True)
-    return {
-        "channels": c,
-        **pair("height", "width", image),
-        **pair("out_height", "out_width", out),
-        **pair("kernel_h", "kernel_w", window.size),
-        **pair("stride_h", "stride_w", window.stride),
-        **pair("low_h", "low_w", lows),
-        **pair("high_h", "high_w", highs),
-        "channels_last": int(last),
-        **strides("x", x, last),
-        **strides("y", y, last),
-    }

@@ -16,7 +16,8 @@ def random(low: Lowering, step: Step) -> list[Instruction] | None:
     if not isinstance(op, Random):
         return None
     target = low.operand(step.outputs[0])
-    arguments = (target, *low.operands(step.inputs), op.number, target.spec.size)
+    seed, counter = low.operands(step.inputs)
+    arguments = (target, seed, counter, op.number, target.spec.size)
     return [launch(f"random_{op.kind}", op.dtype, arguments, (target,))]
 
 

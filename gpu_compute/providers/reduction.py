@@ -57,10 +57,9 @@ def _call(
     outer, count, inner = group
     dtype, writes = source.spec.dtype, (target,)
     if inner == 1:
-        numbers = (outer, count, parts)
-        return launch(f"{kind}_rows", dtype, (target, source, *numbers), writes)
-    numbers = (outer, count, inner, parts)
-    return launch(f"{kind}_columns", dtype, (target, source, *numbers), writes)
+        return launch(f"{kind}_rows", dtype, (target, source, outer, count, parts), writes)
+    arguments = (target, source, outer, count, inner, parts)
+    return launch(f"{kind}_columns", dtype, arguments, writes)
 
 
 def _argmax(target: Operand, source: Operand, group: tuple[int, int, int]) -> Instruction:
