@@ -28,6 +28,8 @@ UNTOUCHED = -1  # what an error counter holds while nothing is wrong
 class CudaExecutable:
     """A compiled program: an arena, named buffers and a list of launches, all at addresses that never change."""
 
+    runs_many = True  # `run` takes a count
+
     def __init__(
         self, program: Program, memory: DeviceMemory, options: Options, libraries: Libraries
     ) -> None:

@@ -8,7 +8,7 @@ from device_cases import RNG, close, from_bits, needs_compiler, normal, to_bits
 
 from cortex.activations import ACTIVATIONS
 from cortex.compute import math as m
-from cortex.compute.cpu.maps import Layout, collapse
+from cortex.compute.plan.geometry import Layout, collapse
 from cortex.compute.errors import BackendError
 from cortex.compute.expression import derivative, symbol
 from cortex.compute.ops import Map
