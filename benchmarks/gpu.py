@@ -236,13 +236,15 @@ def small(backends: Sequence[Any], sizes: Sequence[int] = (64, 256)) -> list[Tim
     return found
 
 
-def residual(backend: Any, depth: int, size: int) -> list[Timed]:
-    """ResNet: what the libraries and the layout are worth; our bfloat16 is missing, PyTorch's is shown."""
+def residual(backends: Sequence[Any], depth: int, size: int) -> list[Timed]:
+    """ResNet: what the libraries and the layout are worth."""
     generator = np.random.default_rng(0)
     images = generator.standard_normal((size, 3, 224, 224), dtype=np.float32)
     labels = generator.integers(0, 1000, size)
     name = f"ResNet-{depth}, batch {size}"
-    found = measured(name, [ours(resnet(depth), images, labels, backend)])
+    found = []
+    for backend in backends:
+        found += measured(name, [ours(resnet(depth), images, labels, backend)])
     if has("torch") and has("torchvision"):
         import torchvision
 
@@ -309,10 +311,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from cortex.gpu_compute.cuda import CudaDevice
 
     device = CudaDevice()
-    strict, tf32 = CudaBackend(device), CudaBackend(device, precision="tf32", deterministic=False)
+    strict = CudaBackend(device)
+    tf32, half = (
+        CudaBackend(device, precision=p, deterministic=False) for p in ("tf32", "bfloat16")
+    )
     rows = launches(strict) + small([strict, tf32])
     for depth in () if options.quick else (18, 50):
-        rows += residual(tf32, depth, 256)
+        rows += residual([tf32, half], depth, 256)
     print(table(rows))
     if options.json:
         options.json.write_text(json.dumps([asdict(r) for r in rows], indent=1) + "\n", "utf-8")

@@ -10,6 +10,7 @@ from cortex.compute.errors import BackendError, near
 PRECISIONS = {
     "float32": "24-bit mantissas everywhere",
     "tf32": "products and convolutions round their operands to 10 bits of mantissa and add up in float32",
+    "bfloat16": "products and convolutions round their operands to bfloat16 (7 bits) and add up in float32",
 }
 
 
@@ -31,6 +32,11 @@ class Options:
     capture: bool = True
     debug: bool = False
     steps_per_launch: int = 1
+
+    @property
+    def multiplies_in(self) -> str:
+        """The dtype to which operands of float32 products and convolutions are rounded; TF32 rounds by itself."""
+        return "bfloat16" if self.precision == "bfloat16" else "float32"
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

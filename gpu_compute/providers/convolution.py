@@ -12,6 +12,7 @@ from cortex.compute.ops import (
     ConvolutionKernelGradient,
 )
 from cortex.compute.ops.fused import Fused
+from cortex.compute.passes.memory import ALIGNMENT
 from cortex.compute.plan.storage import Operand
 from cortex.compute.program import Op, Step, Value
 from cortex.compute.spec import Shape
@@ -22,8 +23,9 @@ from ..kernels.geometry import Structure, convolving
 from ..kernels.launch import parts_of
 from ..lowering import Lowering
 from ..passes.layout import ChannelsLast, permuted, to_first, to_last
+from .casts import half, rounded, widened
 from .launch import NULL, launch
-from .matrix import PLACES, WORKSPACE, epilogue_of, is_row
+from .matrix import WORKSPACE, epilogue_of, is_row, say_once
 from .movement import permuted as copy_permuted
 from .reduction import sum_parts
 
@@ -60,7 +62,7 @@ def accepts_convolution(op: Fused, inputs: Sequence[Value], libraries: Libraries
     if count and not (inputs[-1].dtype == out.dtype and is_row(inputs[-1].shape, out.shape)):
         return False
     x, w = (permuted(v.shape, to_first(v.spec.rank)) for v in inputs[:2])
-    return _planned(libraries, _forward(inner.op, x, w, epilogue)) is not None
+    return _planned(libraries, _forward(libraries, inner.op, x, w, epilogue)) is not None
 
 
 def convolution(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -85,13 +87,15 @@ def first(operand: Operand) -> Shape:
     return permuted(operand.spec.shape, to_first(operand.spec.rank))
 
 
-def _forward(op: Convolution, x: Shape, w: Shape, epilogue: str) -> Description:
+def _forward(
+    libraries: Libraries, op: Convolution, x: Shape, w: Shape, epilogue: str
+) -> Description:
     from ..libraries import dnn
 
     activation: Any = "relu" if "relu" in epilogue else "none"
     return dnn.ConvolutionForward(
-        x, w, op.window, op.groups, bias="bias" in epilogue, activation=activation
-    )
+        x, w, op.window, op.groups, libraries.multiplies_in, bias="bias" in epilogue, activation=activation
+    )  # fmt: skip
 
 
 def _planned(libraries: Libraries, description: Description) -> Any:
@@ -102,7 +106,8 @@ def _planned(libraries: Libraries, description: Description) -> Any:
         return None
     try:
         return libraries.dnn.plan(description)
-    except Unsupported:
+    except Unsupported as error:
+        say_once(error)
         return None
 
 
@@ -111,18 +116,20 @@ def _by_library(
 ) -> list[Instruction] | None:
     from ..libraries import dnn
 
+    dtype = low.libraries.multiplies_in
     description: Description
     if isinstance(op, Convolution):
-        description = _forward(op, first(inputs[0]), first(inputs[1]), epilogue)
+        x, w = map(first, inputs[:2])
+        description = _forward(low.libraries, op, x, w, epilogue)
         names = ("x", "w", "bias")[: len(inputs)]
     elif isinstance(op, ConvolutionInputGradient):
         description = dnn.ConvolutionInputGradient(
-            first(target), first(inputs[1]), op.window, op.groups
+            first(target), first(inputs[1]), op.window, op.groups, dtype
         )
         names = ("dy", "w")
     elif isinstance(op, ConvolutionKernelGradient):
         description = dnn.ConvolutionKernelGradient(
-            first(inputs[0]), first(target), op.window, op.groups
+            first(inputs[0]), first(target), op.window, op.groups, dtype, out_dtype="float32"
         )
         names = ("x", "dy")
     else:
@@ -130,8 +137,16 @@ def _by_library(
     plan = _planned(low.libraries, description)
     if plan is None:
         return None
-    operands = dict(zip(names, inputs, strict=True)) | dict.fromkeys(description.outputs, target)
-    return [library_call(low, plan, operands, (target,), f"cuDNN {low.options.precision}")]
+    before: list[Instruction] = []
+    (output, described), *_ = description.outputs.items()
+    if dtype != "float32":
+        pairs = [rounded(low, o, dtype) for o in inputs]
+        inputs, before = tuple(o for o, _ in pairs), [cast for _, cast in pairs]
+    result = target if described.dtype == "float32" else half(low, target)
+    operands = dict(zip(names, inputs, strict=True)) | {output: result}
+    call = library_call(low, plan, operands, (result,), f"cuDNN {low.options.precision}")
+    after = [] if result is target else [widened(result, dtype, target)]
+    return [*before, call, *after]
 
 
 def library_call(
@@ -144,7 +159,7 @@ def library_call(
     """Return the instruction that runs a plan of cuDNN, with its workspace from the arena."""
     names, given = tuple(operands), tuple(operands.values())
     if plan.workspace:
-        given += (low.temporary((plan.workspace + WORKSPACE - PLACES,), "uint8"),)
+        given += (low.temporary((plan.workspace + WORKSPACE - ALIGNMENT,), "uint8"),)
 
     def run(addresses: Sequence[int], stream: int) -> None:
         named = dict(zip(names, addresses[: len(names)], strict=True))

@@ -10,7 +10,6 @@ from ..device import MapTarget
 from ..instruction import Instruction
 from ..kernels.emitted import form_of, values_of
 from ..lowering import Lowering
-from .matrix import alignment
 
 
 def map_(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -23,7 +22,7 @@ def map_(low: Lowering, step: Step) -> list[Instruction] | None:
     layout = collapse(step.outputs[0].shape, [o.spec.shape for o in operands])
     form = form_of(
         op.expressions, [o.spec.dtype for o in outputs], [o.spec.dtype for o in inputs],
-        op.computes_in(v.dtype for v in step.inputs), layout, [alignment(o) for o in operands],
+        op.computes_in(v.dtype for v in step.inputs), layout, [o.alignment for o in operands],
     )  # fmt: skip
     arguments = (*operands, *values_of(form, layout, ()))
     return [Instruction(MapTarget(form), arguments, outputs, provider="emitted")]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 from cortex.compute.expression import Expression, node, symbol
 from cortex.compute.ops import MatMul
 from cortex.compute.ops.fused import Fused
+from cortex.compute.passes.memory import ALIGNMENT
 from cortex.compute.plan.storage import Operand
 from cortex.compute.program import Step, Value
 
@@ -15,13 +18,13 @@ from ..device import Libraries, LibraryCall
 from ..instruction import Instruction
 from ..kernels.geometry import matrices
 from ..lowering import Lowering
+from .casts import rounded
 from .launch import NULL, launch
 from .movement import fill
 
 if TYPE_CHECKING:
     from ..libraries.products import Epilogue, ProductArguments
 
-PLACES = 64  # bytes that every root is aligned to; see compute.passes.memory.ALIGNMENT
 WORKSPACE = 256  # bytes that a library's workspace is aligned to
 
 
@@ -63,14 +66,21 @@ def product(
     from ..libraries.products import Alignments, cublas_arguments
 
     try:
+        dtype = d.spec.dtype
+        multiplied = low.libraries.multiplies_in if dtype == "float32" else dtype
         arguments = cublas_arguments(
-            op, a.spec.shape, b.spec.shape, d.spec.dtype,
-            tf32=low.options.precision == "tf32", epilogue=epilogue,
+            op, a.spec.shape, b.spec.shape, multiplied,
+            out_dtype=dtype, tf32=low.options.precision == "tf32", epilogue=epilogue,
         )  # fmt: skip
+        casts: list[Instruction] = []
+        if multiplied != dtype:
+            (a, cast_a), (b, cast_b) = (rounded(low, o, multiplied) for o in (a, b))
+            casts = [cast_a, cast_b]
         named = {"a": a, "b": b, "c": d, "d": d} | ({"bias": bias} if bias is not None else {})
-        alignments = Alignments.of(**{n: alignment(o) for n, o in named.items()})
+        alignments = Alignments.of(**{n: o.alignment for n, o in named.items()})
         plan = low.libraries.products.plan(arguments, alignments=alignments)
-    except Unsupported:
+    except Unsupported as error:
+        say_once(error)
         return None
 
     def run(addresses: Sequence[int], stream: int) -> None:
@@ -81,9 +91,10 @@ def product(
     rest = (("bias",) if bias is not None else ()) + (("workspace",) if plan.workspace else ())
     operands = [a, b, d] + ([bias] if bias is not None else [])
     if plan.workspace:
-        operands.append(low.temporary((plan.workspace + WORKSPACE - PLACES,), "uint8"))
+        operands.append(low.temporary((plan.workspace + WORKSPACE - ALIGNMENT,), "uint8"))
     call = LibraryCall(_describe(arguments), run)
-    return [Instruction(call, tuple(operands), (d,), provider=_provider(epilogue, low))]
+    made = Instruction(call, tuple(operands), (d,), provider=_provider(epilogue, low))
+    return [*casts, made]
 
 
 def plain(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -126,10 +137,14 @@ def epilogue_of(e: Expression) -> Epilogue | None:
     return None
 
 
-def alignment(operand: Operand) -> int:
-    """Return bytes that the address of an operand is a multiple of, whatever address its root gets."""
-    _, offset = operand.place.resolved
-    return PLACES | offset if offset % PLACES else PLACES
+@cache
+def _say(text: str) -> None:
+    logging.getLogger("cortex").warning("%s; our plain kernel stands in, many times slower", text)
+
+
+def say_once(error: Exception) -> None:
+    """Log that a library refused something: a step that is slow for this reason shall not be a riddle."""
+    _say(" ".join(str(error).split()))
 
 
 def _provider(epilogue: str, low: Lowering) -> str:

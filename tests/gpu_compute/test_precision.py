@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from gpu_steps import mlp, small_lenet, train, training
 
 from cortex.compute import Program
 from cortex.compute.ops import Convolution, MatMul, Window
@@ -13,6 +15,8 @@ from cortex.gpu_compute.emulated import EmulatedDevice
 from cortex.gpu_compute.libraries.emulated import EmulatedDnn, EmulatedProducts
 from cortex.gpu_compute.libraries.errors import Unsupported
 from cortex.gpu_compute.options import Options
+
+from .conftest import backend
 
 
 class Recording(EmulatedDevice):
@@ -29,17 +33,17 @@ class Recording(EmulatedDevice):
             def plan(self, arguments, **options):
                 device.products.append(arguments)
                 if device.refuse:
-                    raise Unsupported("no")
+                    raise Unsupported(f"refused in {__name__}")
                 return super().plan(arguments, **options)
 
         class Dnn(EmulatedDnn):
             def plan(self, description, *rest):
                 if device.refuse:
-                    raise Unsupported("no")
+                    raise Unsupported(f"refused in {__name__}")
                 return super().plan(description, *rest)
 
         self.asked.append(options)
-        return Libraries(Products(), Dnn())
+        return Libraries(Products(), Dnn(), multiplies_in=options.multiplies_in)
 
 
 def program(dtype: str = "float32") -> Program:
@@ -68,6 +72,35 @@ def test_products_compute_as_asked(precision: str, dtype: str, compute: str) -> 
     assert (f"cuDNN {precision}" in report.providers()) == (dtype == "float32")
 
 
+@pytest.mark.parametrize("network", [mlp, small_lenet], ids=["mlp", "lenet"])
+def test_training_with_operands_in_bfloat16(network) -> None:
+    """Near float32, not equal to it; weights, activations and sums stay float32."""
+    rough = training(network(), backend(precision="bfloat16"), adam=False)
+    exact = training(network(), backend(), adam=False)
+    found, wanted = train(rough, 5), train(exact, 5)
+    np.testing.assert_allclose(found, wanted, rtol=0.03)
+    assert not np.allclose(found, wanted, rtol=1e-5)
+    assert any("bfloat16" in name for name in rough.report.providers())
+    assert {v.dtype for v in rough.program.state.values()} <= {
+        "float32",
+        "float64",
+        "int64",
+        "uint64",
+    }
+
+
+def test_rounded_operands_and_whole_sums() -> None:
+    device = Recording()
+    CudaBackend(device, precision="bfloat16").compile(program())
+    (g,) = device.products
+    assert (g.dtype, g.out_dtype, g.compute) == ("bfloat16", "float32", "COMPUTE_32F")
+    executable = CudaBackend(Recording(), precision="bfloat16").compile(program())
+    a = np.full((6, 6), 1 + 2**-9)  # rounds to 1
+    executable.write("a", a)
+    executable.run()
+    np.testing.assert_array_equal(executable.read("b"), np.full((6, 6), 6, np.float32))
+
+
 def test_options_reach_cudnn(monkeypatch) -> None:
     from cortex.gpu_compute.libraries import frontend
 
@@ -81,10 +114,12 @@ def test_options_reach_cudnn(monkeypatch) -> None:
     ]
 
 
-def test_what_a_library_refuses_our_kernels_compute() -> None:
+def test_what_a_library_refuses_our_kernels_compute_and_that_is_said_once(caplog) -> None:
+    CudaBackend(Recording(refuse=True)).compile(program())
     providers = CudaBackend(Recording(refuse=True)).compile(program()).report.providers()
     assert not any(name.startswith(("cublas", "cuDNN")) for name in providers)
     assert providers["kernel"] >= 2
+    assert len({r.message for r in caplog.records}) == len(caplog.records) <= 2
 
 
 def test_the_capabilities_say_the_mode() -> None:
