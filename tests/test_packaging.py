@@ -19,7 +19,7 @@ import cortex
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 FOLDERS = PROJECT["tool"]["scikit-build"]["wheel"]["packages"]
-DATA = {"cortex/gpu_compute/source"}  # no modules: kernel sources, compiled at run time
+DATA = {"cortex/gpu_compute/kernels/device"}  # no modules: kernel sources, compiled at run time
 PACKAGES = {name: folder for name, folder in FOLDERS.items() if name not in DATA}
 MNIST = [f"{part}-ubyte.gz" for part in ("train-images-idx3", "train-labels-idx1")]
 MNIST += [f"{part}-ubyte.gz" for part in ("t10k-images-idx3", "t10k-labels-idx1")]

@@ -1,5 +1,6 @@
 // Convolution and its two gradients as products of matrices whose elements are looked up in the planes: any stride,
-// padding, dilation, groups and layout (strides); one spatial axis is a plane of height 1. Kernels w [O, C / groups, h, w].
+// padding, dilation, groups and layout (strides); one spatial axis is a plane of height 1. Kernels w are
+// [O, C / groups, h, w].
 #include "product.h"
 CX_DTYPES(float32, float64, float16, bfloat16)
 
@@ -57,8 +58,8 @@ CX_TILES(convolution, (T* y, const T* x, const T* w, const T* bias, Convolving g
       });
 } CX_END
 
-// dx[n, c, y, x] = the sum over o, r, s of w[o, c, r, s] dy[n, o, h, w] where the window at (h, w) sees (y, x) at (r, s);
-// rows c, columns (n, y, x)
+// dx[n, c, y, x] = the sum over o, r, s of w[o, c, r, s] dy[n, o, h, w] where the window at (h, w) sees (y, x) at
+// (r, s); rows c, columns (n, y, x)
 CX_TILES(convolution_input_gradient, (T* dx, const T* dy, const T* w, Convolving g),
          g.groups * tiles(g.channels / g.groups, g.batch * g.height * g.width)) {
   const I rows = g.channels / g.groups, columns = g.batch * g.height * g.width, depth = g.kernels / g.groups;

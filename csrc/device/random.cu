@@ -1,4 +1,4 @@
-// Philox4x32-10 as in compute/philox.py: key = seed, counter = (block low, block high, step, number of the op); one item
+// Philox4x32-10 as in compute/philox.py: key = seed, counter = (block low, block high, step, number of the op); an item
 // draws a block of four words. Seed and step lie in device memory, so that a replayed graph draws anew.
 CX_DTYPES(float32, float64)
 
@@ -25,11 +25,26 @@ CX_FN Block philox(cx_u64 block, cx_u32 step, cx_u32 number, cx_u64 seed) {
 CX_FN float unit(cx_u32 word, float) { return (float)(word >> 8) * 5.9604644775390625e-8f; }  // 24 bits times 2^-24
 CX_FN double unit(cx_u32 word, double) { return (double)word * 2.3283064365386963e-10; }      // 32 bits times 2^-32
 
-CX_EACH(random_uniform, (T* y, const cx_u64* seed, const cx_i64* step, cx_u32 number, I n), (n + 3) / 4) {
-  const Block b = philox((cx_u64)i, (cx_u32)*step, number, *seed);
+// The four elements of item i, or those below n, as one store where they are aligned.
+CX_FN bool is_whole(const T* x, I i, I n) {
+  return 4 * i + 4 <= n && reinterpret_cast<cx_u64>(x) % alignof(cx_pack<T, 4>) == 0;
+}
+CX_FN void store(T* y, I i, I n, const cx_pack<T, 4>& v) {
+  if (is_whole(y, i, n)) {
+    *reinterpret_cast<cx_pack<T, 4>*>(y + 4 * i) = v;
+    return;
+  }
   CX_UNROLL
   for (int j = 0; j < 4; ++j)
-    if (4 * i + j < n) y[4 * i + j] = unit(b.word[j], T());
+    if (4 * i + j < n) y[4 * i + j] = v.at[j];
+}
+
+CX_EACH(random_uniform, (T* y, const cx_u64* seed, const cx_i64* step, cx_u32 number, I n), (n + 3) / 4) {
+  const Block b = philox((cx_u64)i, (cx_u32)*step, number, *seed);
+  cx_pack<T, 4> v;
+  CX_UNROLL
+  for (int j = 0; j < 4; ++j) v.at[j] = unit(b.word[j], T());
+  store(y, i, n, v);
 } CX_END
 
 // Box-Muller on the word pairs (0, 1) and (2, 3), in double whatever the type.
@@ -44,14 +59,18 @@ CX_EACH(random_normal, (T* y, const cx_u64* seed, const cx_i64* step, cx_u32 num
   }
 } CX_END
 
-// y = 0 where a uniform number is below the probability of dropping, else x times `scale`: one pass over memory, and the
-// same mask as Random and a map give. y may be x.
+// y = 0 where a uniform number is below the probability of dropping, else x times `scale`: one pass over memory, and
+// the same mask as Random and a map give. y may be x.
 CX_EACH(dropout, (T* y, const T* x, const cx_u64* seed, const cx_i64* step, cx_u32 number, A probability, A scale, I n),
         (n + 3) / 4) {
   const Block b = philox((cx_u64)i, (cx_u32)*step, number, *seed);
+  cx_pack<T, 4> v;
+  if (is_whole(x, i, n)) v = *reinterpret_cast<const cx_pack<T, 4>*>(x + 4 * i);
+  else
+    for (int j = 0; j < 4; ++j) v.at[j] = 4 * i + j < n ? x[4 * i + j] : T(0);
   CX_UNROLL
-  for (int j = 0; j < 4; ++j)
-    if (4 * i + j < n) y[4 * i + j] = unit(b.word[j], T()) < probability ? T(0) : x[4 * i + j] * scale;
+  for (int j = 0; j < 4; ++j) v.at[j] = unit(b.word[j], T()) < probability ? T(0) : v.at[j] * scale;
+  store(y, i, n, v);
 } CX_END
 
 }  // namespace cx

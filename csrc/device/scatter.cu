@@ -1,6 +1,6 @@
-// The sum of rows by index: y [rows, width], y[r] = the sum of updates[j] over all j with index[j] == r, in the order of
-// j, so deterministic and without atomics: a warp owns 32 columns of a row of y and looks through the whole index, 32
-// entries at a time. rows x count comparisons; the index lies in the caches.
+// The sum of rows by index: y [rows, width], y[r] = the sum of updates[j] over all j with index[j] == r, in the order
+// of j, so deterministic and without atomics: a warp owns 32 columns of a row of y and looks through the whole index,
+// 32 entries at a time. rows x count comparisons; the index lies in the caches.
 #include "indices.h"
 CX_DTYPES(float32, float64, float16, bfloat16, int32, int64)
 

@@ -66,6 +66,8 @@ def _fill(target: np.ndarray, values: Mapping[str, Any]) -> None:
     names = target.dtype.names or ()
     if set(values) != set(names):
         wrong = sorted(set(values) ^ set(names))
-        raise ValueError(f"the structure has fields {', '.join(names)}; missing or unknown: {', '.join(wrong)}")
+        raise ValueError(
+            f"the structure has fields {', '.join(names)}; missing or unknown: {', '.join(wrong)}"
+        )
     for name in names:
         target[name][0] = values[name]

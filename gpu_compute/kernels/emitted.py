@@ -1,5 +1,6 @@
-"""Maps as device kernels: the expressions of a `Map` written out as source, so that a user's own activation or optimiser
-runs unchanged, fused into one pass over memory.
+"""Maps as device kernels: the expressions of a `Map` written out as source, fused into one pass over memory.
+
+So a user's own activation or optimiser runs unchanged.
 
 A kernel's iteration space is collapsed to as few axes as broadcasting (or strides) allow. An item is `width` neighbours
 of the last axis, loaded and stored as one where all of them lie side by side and aligned; what depends on scalars alone
@@ -99,7 +100,9 @@ def form_of(
     if single:
         moves = tuple((True,) * len(layout.shape) for _ in layout.strides)
     width = _width(layout, classes, [*outputs, *inputs], len(outputs), addresses)
-    wide = max(math.prod(layout.shape), *(_reach(layout.shape, s) for s in layout.strides)) >= NARROW
+    wide = (
+        max(math.prod(layout.shape), *(_reach(layout.shape, s) for s in layout.strides)) >= NARROW
+    )
     return Form(
         tuple(expressions), tuple(outputs), tuple(inputs), compute, moves, classes, width, wide
     )
@@ -110,7 +113,11 @@ def _reach(shape: Sequence[int], strides: Sequence[int]) -> int:
 
 
 def _width(
-    layout: Layout, classes: Sequence[str], dtypes: Sequence[str], outputs: int, addresses: Sequence[int]
+    layout: Layout,
+    classes: Sequence[str],
+    dtypes: Sequence[str],
+    outputs: int,
+    addresses: Sequence[int],
 ) -> int:
     """Return how many elements an item has: 16 bytes of the widest operand that moves, where all are aligned to it."""
     if any(c != "v" for c in classes[:outputs]) or math.prod(layout.shape) == 1:
@@ -145,7 +152,9 @@ def emitted_source(forms: Sequence[Form]) -> tuple[str, dict[str, Kernel]]:
         BackendError: 32- and 64-bit forms are mixed.
     """
     if len({f.wide for f in forms}) > 1:
-        raise BackendError("kernels: maps with 32-bit and with 64-bit indices belong into different units")
+        raise BackendError(
+            "kernels: maps with 32-bit and with 64-bit indices belong into different units"
+        )
     texts = {f.name: kernel_text(f) for f in forms}
     unit = translation_unit((), unit_variant(forms), *texts.values())
     return unit, {name: k for text in texts.values() for name, k in parse(text, "emitted").items()}
@@ -165,15 +174,21 @@ def kernel_text(form: Form) -> str:
 def _text(form: Form) -> str:
     outs, n_in, w = len(form.outputs), len(form.inputs), form.width
     fixed = frozenset(i for i in range(n_in) if not any(form.moves[outs + i]))
-    prologue, body, results = emit(form.expressions, {i: f"x{i}" for i in range(n_in)}, fixed, DEVICE)
+    prologue, body, results = emit(
+        form.expressions, {i: f"x{i}" for i in range(n_in)}, fixed, DEVICE
+    )
     c_out, c_in = ([TYPES[d][0] for d in dtypes] for dtypes in (form.outputs, form.inputs))
-    parameters = [f"{t}* q{k}" for k, t in enumerate(c_out)] + [f"const {t}* p{i}" for i, t in enumerate(c_in)]
+    parameters = [f"{t}* q{k}" for k, t in enumerate(c_out)] + [
+        f"const {t}* p{i}" for i, t in enumerate(c_in)
+    ]
     structure = ""
     if form.rank > 1 or form.steps:
         steps = max(1, len(form.steps))
         structure = f"struct Moves_{_NAME} {{\n  I extent[{form.rank}];\n  I step[{steps}];\n}};\n"
         parameters.append(f"Moves_{_NAME} shape")
-    given = [f"S x{i}" for i in range(n_in) if i not in fixed] + [f"{t}& r{k}" for k, t in enumerate(c_out)]
+    given = [f"S x{i}" for i in range(n_in) if i not in fixed] + [
+        f"{t}& r{k}" for k, t in enumerate(c_out)
+    ]
     store = [
         f"r{k} = {_converted(r, e.is_bool, d)};"
         for k, (r, e, d) in enumerate(zip(results, form.expressions, form.outputs, strict=True))
@@ -194,7 +209,9 @@ def _text(form: Form) -> str:
         *(f"  {line}" for line in (_flat(form, fixed) if form.rank == 1 else _nested(form, fixed))),
         "} CX_END",
     ]
-    return "\n".join(["namespace cx {", f"{structure}{lines[0]}", *lines[1:], "}  // namespace cx", ""])
+    return "\n".join(
+        ["namespace cx {", f"{structure}{lines[0]}", *lines[1:], "}  // namespace cx", ""]
+    )
 
 
 def _loaded(at: str, dtype: str) -> str:
@@ -226,10 +243,11 @@ def _flat(form: Form, fixed: frozenset[int]) -> list[str]:
 
     if w == 1:
         return [whole("i")]
+    offsets = {k: at(k, "at") for k in range(outs + len(form.inputs))}
     return [
         f"const I at = i * {w};",
         f"if (at + {w} <= n) {{",
-        *(f"  {line}" for line in _packed(form, fixed, {k: at(k, "at") for k in range(outs + len(form.inputs))}, steps)),
+        *(f"  {line}" for line in _packed(form, fixed, offsets, steps)),
         "} else {",
         f"  for (I e = at; e < n; ++e) {whole('e')}",
         "}",
@@ -242,13 +260,19 @@ def _nested(form: Form, fixed: frozenset[int]) -> list[str]:
     count = outs + len(form.inputs)
     number_of = {pair: s for s, pair in enumerate(form.steps)}
     last = f"(shape.extent[{inner}] / {w})" if w > 1 else f"shape.extent[{inner}]"
-    lines = [f"const I r{inner} = i / {last}, i{inner} = (i - r{inner} * {last}){f' * {w}' if w > 1 else ''};"]
+    lines = [
+        f"const I r{inner} = i / {last}, i{inner} = (i - r{inner} * {last}){f' * {w}' if w > 1 else ''};"
+    ]
     for d in range(inner - 1, 0, -1):
-        lines.append(f"const I r{d} = r{d + 1} / shape.extent[{d}], i{d} = r{d + 1} - r{d} * shape.extent[{d}];")
+        lines.append(
+            f"const I r{d} = r{d + 1} / shape.extent[{d}], i{d} = r{d + 1} - r{d} * shape.extent[{d}];"
+        )
     lines.append("const I i0 = r1;")
     offsets = {}
     for k in range(count):
-        terms = [f"i{d} * shape.step[{number_of[k, d]}]" for d in range(form.rank) if (k, d) in number_of]
+        terms = [
+            f"i{d} * shape.step[{number_of[k, d]}]" for d in range(form.rank) if (k, d) in number_of
+        ]
         if form.classes[k] == "v":
             terms.append(f"i{inner}")
         if terms:
@@ -258,11 +282,15 @@ def _nested(form: Form, fixed: frozenset[int]) -> list[str]:
     if w == 1:
         inputs = {i: f"p{i}[{offsets[outs + i]}]" for i in range(len(form.inputs))}
         return [*lines, _call(form, fixed, inputs, [f"q{k}[{offsets[k]}]" for k in range(outs)])]
-    steps = {k: f" * shape.step[{number_of[k, inner]}]" for k in range(count) if (k, inner) in number_of}
+    steps = {
+        k: f" * shape.step[{number_of[k, inner]}]" for k in range(count) if (k, inner) in number_of
+    }
     return [*lines, *_packed(form, fixed, offsets, steps)]
 
 
-def _packed(form: Form, fixed: frozenset[int], offsets: dict[int, str], steps: dict[int, str]) -> list[str]:
+def _packed(
+    form: Form, fixed: frozenset[int], offsets: dict[int, str], steps: dict[int, str]
+) -> list[str]:
     """Load `width` elements of every operand at once, compute, store at once."""
     outs, w = len(form.outputs), form.width
     lines, inputs = [], {}

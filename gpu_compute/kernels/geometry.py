@@ -1,7 +1,7 @@
-"""Structures that kernels take: strided copies of movement ops, matrices of a product, planes of convolution and pooling.
+"""Structures that kernels take: strided copies of movement ops, matrices of a product, planes of windows.
 
-Each function returns the values of a structure of csrc/device as a mapping, for `Arguments`. Planes are [N, C, H, W], or
-[N, C, W] as planes of height 1; `channels_last` says that they lie in memory as [N, H, W, C].
+Each function returns the values of a structure of csrc/device as a mapping, for `Arguments`. Planes are [N, C, H, W],
+or [N, C, W] as planes of height 1; `channels_last` says that they lie in memory as [N, H, W, C].
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ class Move:
         axes = self.axes
         if len(axes) not in (2, 3):
             return None
-        (n, to_n, from_n), (m, to_m, from_m) = axes[-2:]  # the output is [.., n, m], the input [.., m, n]
+        (n, to_n, from_n), (m, to_m, from_m) = axes[
+            -2:
+        ]  # the output is [.., n, m], the input [.., m, n]
         swapped = (to_n, to_m, from_n, from_m) == (m, 1, 1, n)
         outer = len(axes) == 2 or axes[0][1:] == (n * m, n * m)
         return (axes[0][0] if len(axes) == 3 else 1, m, n) if swapped and outer else None
@@ -91,7 +93,9 @@ class Move:
         return {"extent": extent, "to": to, "from": source}
 
 
-def moves_of(op: Transpose | Slice | Pad | Concatenate, inputs: Sequence[Shape], output: Shape) -> list[Move]:
+def moves_of(
+    op: Transpose | Slice | Pad | Concatenate, inputs: Sequence[Shape], output: Shape
+) -> list[Move]:
     """Return the moves of a movement op; the output of a `Pad` is to be filled with its value before."""
     to = dense(output)
     first = dense(inputs[0])
@@ -99,7 +103,11 @@ def moves_of(op: Transpose | Slice | Pad | Concatenate, inputs: Sequence[Shape],
         return [Move(0, output, to, 0, tuple(first[a] for a in op.axes), 0)]
     if isinstance(op, Slice):
         start = sum(a * s for a, s in zip(op.start, first, strict=True))
-        return [Move(0, output, to, 0, tuple(s * k for s, k in zip(first, op.steps, strict=True)), start)]
+        return [
+            Move(
+                0, output, to, 0, tuple(s * k for s, k in zip(first, op.steps, strict=True)), start
+            )
+        ]
     if isinstance(op, Pad):
         start = sum(a * s for a, s in zip(op.low, to, strict=True))
         spread = tuple(s * (k + 1) for s, k in zip(to, op.between, strict=True))
@@ -144,7 +152,9 @@ def matrices(a: Shape, b: Shape, transpose_a: bool = False, transpose_b: bool = 
     }  # fmt: skip
 
 
-def convolving(window: Window, x: Shape, w: Shape, groups: int, channels_last: bool = False) -> Structure:
+def convolving(
+    window: Window, x: Shape, w: Shape, groups: int, channels_last: bool = False
+) -> Structure:
     """Return the structure `Convolving` for x [N, C, *S] and kernels w [O, C / groups, *K].
 
     With `channels_last` the kernels lie as [O, H, W, C / groups].
@@ -157,7 +167,8 @@ def convolving(window: Window, x: Shape, w: Shape, groups: int, channels_last: b
         "out_height": ys[2], "out_width": ys[3],
         **_pair("kernel", ws[2:]), **_pair("stride", _two(window.stride)), **_pair("low", low),
         **_pair("dilation", _two(window.dilation)),
-        **_strides("x", xs, channels_last), **_strides("y", ys, channels_last), **_strides("w", ws, channels_last, "ochw"),
+        **_strides("x", xs, channels_last), **_strides("y", ys, channels_last),
+        **_strides("w", ws, channels_last, "ochw"),
     }  # fmt: skip
 
 
@@ -192,7 +203,9 @@ def _pair(name: str, values: Sequence[int]) -> dict[str, int]:
     return {f"{name}_h": values[0], f"{name}_w": values[1]}
 
 
-def _strides(name: str, shape: tuple[int, int, int, int], channels_last: bool, axes: str = "nchw") -> dict[str, int]:
+def _strides(
+    name: str, shape: tuple[int, int, int, int], channels_last: bool, axes: str = "nchw"
+) -> dict[str, int]:
     """Return xn, xc, xh, xw; for kernels the first axis is called o, and x's c-stride wc."""
     n, c, h, w = shape
     found = (h * w * c, 1, w * c, c) if channels_last else (c * h * w, h * w, w, 1)

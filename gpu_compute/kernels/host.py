@@ -19,9 +19,17 @@ from .arguments import Arguments
 from .cache import kept
 
 # No contraction, as --fmad=false on the GPU: + - * / sqrt give the same bits everywhere.
-FLAGS = ("-O2", "-ftree-vectorize", "-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra")
+FLAGS = (
+    "-O2",
+    "-ftree-vectorize",
+    "-std=c++17",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-Wall",
+    "-Wextra",
+)
 # The CUDA branch, one std::thread per CUDA thread.
-EMULATOR_FLAGS = ("-O1", "-g", "-std=c++20", "-ffp-contract=off", "-pthread", "-DCX_EMULATOR")
+EMULATOR_FLAGS = ("-O1", "-std=c++20", "-ffp-contract=off", "-pthread", "-DCX_EMULATOR")
 
 
 class HostLibrary:
@@ -66,7 +74,9 @@ def _version(program: str) -> str:
     return result.stdout.splitlines()[0] if result.stdout else program
 
 
-def build(source: str, flags: tuple[str, ...], suffix: str = ".so", program: str | None = None) -> bytes:
+def build(
+    source: str, flags: tuple[str, ...], suffix: str = ".so", program: str | None = None
+) -> bytes:
     """Return what the C++ compiler makes of a text.
 
     Raises:
@@ -94,7 +104,9 @@ def host_library(source: str) -> HostLibrary:
     return HostLibrary(compiled(source, (*FLAGS, "-shared", "-fPIC")))
 
 
-_loose: list[tempfile.TemporaryDirectory[str]] = []  # libraries of a machine whose cache cannot be written
+_loose: list[
+    tempfile.TemporaryDirectory[str]
+] = []  # libraries of a machine whose cache cannot be written
 
 
 def compiled(source: str, flags: tuple[str, ...]) -> Path:

@@ -19,9 +19,9 @@ EACH_THREADS = 256
 ROW_THREADS = 512  # at most, __launch_bounds__ of CX_ROWS
 TILE_THREADS = 256
 COLUMNS, LANES = 32, 8
-PARTS = 64  # of a long reduction, at most
+PARTS = 256  # of a long reduction, at most
 CONSTANTS = {"SQUARE": 32}  # of csrc/device/movement.cu
-LONG = 4096  # elements of a column or row worth a part of their own
+LONG, SHORT = 4096, 256  # elements worth a part: 8 a thread of a long row, 32 a thread of a column
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,9 @@ class Launch:
     shared: int = 0
 
 
-def launch(kind: str, count: int, width: int = 1, parts: int = 1, processors: int = PROCESSORS) -> Launch:
+def launch(
+    kind: str, count: int, width: int = 1, parts: int = 1, processors: int = PROCESSORS
+) -> Launch:
     """Return the geometry of a kernel of form `kind`.
 
     `count` is the number of items, rows, columns or tiles of its declaration, `width` the length of a row (of `rows`),
@@ -55,9 +57,7 @@ def launch(kind: str, count: int, width: int = 1, parts: int = 1, processors: in
         )
     if kind == "tiles":
         return Launch((_within(count, 16 * waves), 1), (TILE_THREADS, 1))
-    raise BackendError(
-        f"kernels: unknown form {kind!r}; known: each, rows, warps, columns, tiles"
-    )
+    raise BackendError(f"kernels: unknown form {kind!r}; known: each, rows, warps, columns, tiles")
 
 
 def launch_for(arguments: Arguments, processors: int = PROCESSORS) -> Launch:
@@ -70,10 +70,9 @@ def launch_for(arguments: Arguments, processors: int = PROCESSORS) -> Launch:
         elif value.dtype.kind in "iu":
             values[parameter.name] = int(value[0])
     sizes = [size_of(text, values) for text in kernel.sizes]
-    if kernel.kind == "columns":
-        return launch(kernel.kind, sizes[0], parts=sizes[2], processors=processors)
-    width = sizes[1] if len(sizes) > 1 else 1
-    return launch(kernel.kind, sizes[0], width, processors=processors)
+    width = sizes[1] if kernel.kind == "rows" else 1
+    parts = sizes[2] if kernel.kind == "columns" else 1
+    return launch(kernel.kind, sizes[0], width, parts, processors)
 
 
 def size_of(text: str, values: Mapping[str, Any]) -> int:
@@ -93,21 +92,31 @@ def size_of(text: str, values: Mapping[str, Any]) -> int:
             a, b = visit(node.left), visit(node.right)
             if isinstance(node.op, ast.Div):
                 return a // b if b else 0
-            return a * b if isinstance(node.op, ast.Mult) else a - b if isinstance(node.op, ast.Sub) else a + b
-        raise BackendError(f"kernels: the size {text!r} is no expression of sums, products and quotients")
+            return (
+                a * b
+                if isinstance(node.op, ast.Mult)
+                else a - b
+                if isinstance(node.op, ast.Sub)
+                else a + b
+            )
+        raise BackendError(
+            f"kernels: the size {text!r} is no expression of sums, products and quotients"
+        )
 
     return visit(ast.parse(text.replace("<I>", ""), mode="eval").body)
 
 
-def parts_of(count: int, others: int, processors: int = PROCESSORS) -> int:
+def parts_of(count: int, others: int, columns: bool = False, processors: int = PROCESSORS) -> int:
     """Return into how many parts to cut sums of `count` elements each, of which there are `others` side by side.
 
-    Cut only where there are fewer sums than the machine can work on at once, and never below `LONG` elements a part.
-    The number depends on the sizes alone, so the order of a sum does.
+    Sums along memory are a block each; of those across it (`columns`) 32 share a block. They are cut only where there
+    are fewer blocks than the machine works on at once, and not so far that a part is hardly worth a block. The number
+    depends on the sizes alone, so the order of a sum does.
     """
-    if others >= 2 * processors:
+    blocks = max(1, -(-others // COLUMNS) if columns else others)
+    if blocks >= 2 * processors:
         return 1
-    return max(1, min(PARTS, count // LONG, -(-4 * processors // max(1, others))))
+    return max(1, min(PARTS, count // (SHORT if columns else LONG), -(-4 * processors // blocks)))
 
 
 def _within(count: int, most: int) -> int:

@@ -17,6 +17,7 @@ from typing import Any
 from ...compute.errors import BackendError
 from .cache import kept
 
+_BUILTINS = "libnvrtc-builtins.so.*"
 # --fmad=false: + - * / sqrt give the bits that the host gives.
 OPTIONS = ("-std=c++17", "-default-device", "--fmad=false")
 
@@ -29,9 +30,9 @@ def library() -> Any:
         BackendError: it is not installed.
     """
     for name in (*_of_wheels(), "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so", *_of_toolkits()):
-        for builtins in glob.glob(os.path.join(os.path.dirname(name) or "/none", "libnvrtc-builtins.so.*")):
-            ctypes.CDLL(builtins)  # some builds do not find it beside themselves, only once it is loaded
         try:
+            for builtins in glob.glob(os.path.join(os.path.dirname(name) or "/none", _BUILTINS)):
+                ctypes.CDLL(builtins)  # some builds find it only once it is loaded
             found = ctypes.CDLL(name)
         except OSError:
             continue
@@ -56,7 +57,9 @@ def _of_wheels() -> list[str]:
     spec = importlib.util.find_spec("nvidia")
     places = list(spec.submodule_search_locations or ()) if spec else []
     patterns = ("*/lib/libnvrtc.so.*", "*/*/lib/libnvrtc.so.*")
-    return sorted((f for p in places for q in patterns for f in glob.glob(os.path.join(p, q))), reverse=True)
+    return sorted(
+        (f for p in places for q in patterns for f in glob.glob(os.path.join(p, q))), reverse=True
+    )
 
 
 def _of_toolkits() -> list[str]:
@@ -80,20 +83,27 @@ def compile_cuda(source: str, architecture: int, options: tuple[str, ...] = OPTI
     """
     flags = (*options, f"-arch=sm_{architecture}")
     key = (source, *flags, "nvrtc", *map(str, version()))
-    return kept(".cubin", key, lambda: _compile(source, flags))[0]
+    return kept(".cubin", key, lambda: compile_with_log(source, flags)[0])[0]
 
 
-def _compile(source: str, flags: tuple[str, ...]) -> bytes:
+def compile_with_log(source: str, flags: tuple[str, ...]) -> tuple[bytes, str]:
+    """Return the cubin and what the compiler said; nothing is kept on disk.
+
+    Raises:
+        BackendError: as `compile_cuda`.
+    """
     nvrtc, program, size = library(), ctypes.c_void_p(), ctypes.c_size_t()
-    made = nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernels.cu", 0, None, None)
+    made = nvrtc.nvrtcCreateProgram(
+        ctypes.byref(program), source.encode(), b"kernels.cu", 0, None, None
+    )
     _check(made, "nvrtcCreateProgram")
     try:
         given = (ctypes.c_char_p * len(flags))(*(f.encode() for f in flags))
         status = nvrtc.nvrtcCompileProgram(program, len(flags), given)
+        _check(nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size)), "nvrtcGetProgramLogSize")
+        log = ctypes.create_string_buffer(size.value)
+        _check(nvrtc.nvrtcGetProgramLog(program, log), "nvrtcGetProgramLog")
         if status:
-            _check(nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size)), "nvrtcGetProgramLogSize")
-            log = ctypes.create_string_buffer(size.value)
-            _check(nvrtc.nvrtcGetProgramLog(program, log), "nvrtcGetProgramLog")
             raise BackendError(
                 f"kernels: NVRTC {'.'.join(map(str, version()))} refused the source with {' '.join(flags)}:\n"
                 f"{log.value.decode(errors='replace')[:4000]}"
@@ -101,7 +111,7 @@ def _compile(source: str, flags: tuple[str, ...]) -> bytes:
         _check(nvrtc.nvrtcGetCUBINSize(program, ctypes.byref(size)), "nvrtcGetCUBINSize")
         cubin = ctypes.create_string_buffer(size.value)
         _check(nvrtc.nvrtcGetCUBIN(program, cubin), "nvrtcGetCUBIN")
-        return cubin.raw
+        return cubin.raw, log.value.decode(errors="replace")
     finally:
         nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
 

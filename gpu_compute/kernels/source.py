@@ -52,7 +52,8 @@ ITEM_BYTES = {name: SCALARS[types[0]].itemsize for name, types in TYPES.items()}
 NARROW = 1 << 30
 
 _KERNEL = re.compile(
-    r"^CX_(EACH|ROWS|COLUMNS|WARPS|TILES)(?:_WITH)?\((\w+),\s*\(([^()]*)\),\s*(.*?)\) \{", re.M | re.S
+    r"^CX_(EACH|ROWS|COLUMNS|WARPS|TILES)(?:_WITH)?\((\w+),\s*\(([^()]*)\),\s*(.*?)\) \{",
+    re.M | re.S,
 )
 _SIZES = {"EACH": 1, "ROWS": 2, "WARPS": 1, "COLUMNS": 3, "TILES": 1}
 _STRUCT = re.compile(r"^struct (\w+) \{[^\n]*\n(.*?)^\};", re.M | re.S)
@@ -88,7 +89,9 @@ class Parameter:
 
     name: str
     type: str
-    fields: tuple[tuple[str, str, int], ...] = ()  # of a structure: name, C type, count (0: no array)
+    fields: tuple[
+        tuple[str, str, int], ...
+    ] = ()  # of a structure: name, C type, count (0: no array)
 
     @property
     def is_pointer(self) -> bool:
@@ -138,12 +141,12 @@ class Source:
 
 def folder() -> Path:
     """Return where the kernel sources lie: in the package, or in csrc/device of a checkout."""
-    here = Path(__file__).resolve().parent.parent
-    for place in (here / "source", here.parent / "csrc" / "device"):
+    here = Path(__file__).resolve().parent
+    for place in (here / "device", here.parent.parent / "csrc" / "device"):
         if (place / "device.h").is_file():
             return place
     raise BackendError(
-        f"kernels: their sources are missing (looked for device.h in {here / 'source'}); install cortex again"
+        f"kernels: their sources are missing (looked for device.h in {here / 'device'}); install cortex again"
     )
 
 
@@ -182,7 +185,9 @@ def _fields(body: str) -> tuple[tuple[str, str, int], ...]:
 def _parameter(text: str, structures: dict[str, tuple[tuple[str, str, int], ...]]) -> Parameter:
     kind, name = " ".join(text.split()).rsplit(" ", 1)
     if not kind.endswith("*") and kind not in (*SCALARS, *structures, "T", "A", "R", "I"):
-        raise BackendError(f"kernels: parameter {text.strip()!r} has a type that no launch can pass")
+        raise BackendError(
+            f"kernels: parameter {text.strip()!r} has a type that no launch can pass"
+        )
     return Parameter(name, kind, structures.get(kind, ()))
 
 
@@ -240,7 +245,12 @@ def translation_unit(names: str | tuple[str, ...], variant: Variant, *texts: str
     types = variant.names
     lines = [
         f"#define CX_{macro} {types[letter]}\n"
-        for letter, macro in (("T", "STORAGE"), ("A", "ARITHMETIC"), ("R", "RESULT"), ("I", "INDEX"))
+        for letter, macro in (
+            ("T", "STORAGE"),
+            ("A", "ARITHMETIC"),
+            ("R", "RESULT"),
+            ("I", "INDEX"),
+        )
     ]
     if variant.activation:
         lines.append(f"#define CX_ACTIVATION(x) ({variant.activation})\n")

@@ -16,8 +16,17 @@ from cortex.compute import Program
 from cortex.compute.autodiff import pull_back
 from cortex.compute.errors import BackendError
 from cortex.compute.reference import interpret
-from cortex.gpu_compute.kernels import Arguments, Variant, host_library, kernel, launch_for
-from cortex.gpu_compute.kernels import host, sources, translation_unit
+from cortex.gpu_compute.kernels import (
+    Arguments,
+    Kernel,
+    Variant,
+    host,
+    host_library,
+    kernel,
+    launch_for,
+    sources,
+    translation_unit,
+)
 
 BITS = {"float16": np.uint16, "bfloat16": np.uint16}
 RNG = np.random.default_rng(7)
@@ -45,14 +54,15 @@ class Case:
     name: str
     values: tuple
     variant: Variant = Variant()
+    declared: Kernel | None = None  # of a kernel that is in no file
 
     @property
     def kernel(self):
-        return kernel(self.name)
+        return self.declared or kernel(self.name)
 
     @property
     def arrays(self):
-        return [v for v in self.values if isinstance(v, np.ndarray)]
+        return list({id(v): v for v in self.values if isinstance(v, np.ndarray)}.values())
 
     def arguments(self):
         given = [v.ctypes.data if isinstance(v, np.ndarray) else v for v in self.values]
@@ -105,38 +115,49 @@ def numbers(x, dtype):
 # ------------------------------------------------------------------------------ block emulator
 
 
+VALUE, BUFFER, NOTHING, SAME = range(4)  # of an argument, in run_cases.inc
+
+
 class Emulator:
     """A program with the CUDA branch of the kernels of a dtype (of all files, or these) that runs cases from a file."""
 
-    def __init__(self, dtype="float32", names=None, sanitize=False, change=None):
+    def __init__(self, dtype="float32", names=None, sanitize=False, change=None, emitted=None):
         self.variant = Variant(dtype)
         names = names or tuple(n for n, s in sources().items() if dtype in s.dtypes)
         text = translation_unit(names, self.variant)
+        found = [k for n in names for k in sources()[n].kernels]
+        if emitted is not None:
+            text, found = emitted
         if change is not None:
             changed = change(text)
             assert changed != text
             text = changed
-        found = [k for n in names for k in sources()[n].kernels]
         table = "\n".join(f'  {{"{k}", cx::{k}}},' for k in found)
         main = (Path(__file__).parent / "run_cases.inc").read_text(encoding="utf-8")
-        flags = host.EMULATOR_FLAGS + (("-fsanitize=thread",) if sanitize else ())
+        flags = host.EMULATOR_FLAGS + (("-fsanitize=thread", "-g1") if sanitize else ())
         self.program = host.compiled(text + main.replace("  // TABLE", table), flags)
         self.program.chmod(0o755)
 
     def run(self, case, launch, folder, check=True):
         """Run a case; returns its arrays as the emulator left them, and what it said."""
         values = case.arguments().values
-        buffers = iter(case.arrays)
         parts = [struct.pack("<i", len(case.name)), case.name.encode(), struct.pack("<4I", *launch)]
         parts.append(struct.pack("<i", len(values)))
-        for given, value, parameter in zip(case.values, values, case.kernel.parameters, strict=True):
-            kind = 0 if not parameter.is_pointer else 2 if given is None else 1
-            data = next(buffers).tobytes() if kind == 1 else value.tobytes()
+        places = {}  # of arrays met so far: a launch may pass one twice, to be changed in place
+        for k, (given, value) in enumerate(zip(case.values, values, strict=True)):
+            kind, data = VALUE, value.tobytes()
+            if case.kernel.parameters[k].is_pointer:
+                first = places.setdefault(id(given), k)
+                kind = NOTHING if given is None else BUFFER if first == k else SAME
+                data = given.tobytes() if kind == BUFFER else struct.pack("<q", first)
             parts.append(struct.pack("<iq", kind, len(data)) + data)
         source, target = folder / "case", folder / "result"
         source.write_bytes(b"".join(parts))
         done = subprocess.run(
-            [*_still(), str(self.program), str(source), str(target)], capture_output=True, text=True, timeout=120
+            [*_still(), str(self.program), str(source), str(target)],
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
         assert not check or done.returncode == 0, done.stderr[-3000:]
         content, at, arrays = target.read_bytes() if target.exists() else b"", 0, []

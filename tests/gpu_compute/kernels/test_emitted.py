@@ -8,10 +8,10 @@ from device_cases import RNG, close, from_bits, needs_compiler, normal, to_bits
 
 from cortex.activations import ACTIVATIONS
 from cortex.compute import math as m
-from cortex.compute.plan.geometry import Layout, collapse
 from cortex.compute.errors import BackendError
 from cortex.compute.expression import derivative, symbol
 from cortex.compute.ops import Map
+from cortex.compute.plan.geometry import Layout, collapse
 from cortex.compute.reference import map_
 from cortex.compute.scalars import scalars
 from cortex.gpu_compute.kernels import (
@@ -23,7 +23,6 @@ from cortex.gpu_compute.kernels import (
     unit_variant,
     values_of,
 )
-
 from cortex.optimise import Adam
 
 pytestmark = needs_compiler
@@ -42,7 +41,10 @@ class Maps:
         arrays = [np.asarray(a) for a in arrays]
         wanted = map_(op, *arrays)
         place = [_moved(a, shift) for a in arrays]
-        outs = [place[over[k]] if k < len(over) else _moved(np.zeros_like(w), shift) for k, w in enumerate(wanted)]
+        outs = [
+            place[over[k]] if k < len(over) else _moved(np.zeros_like(w), shift)
+            for k, w in enumerate(wanted)
+        ]
         layout = collapse(wanted[0].shape, [a.shape for a in (*outs, *place)])
         addresses = [a.ctypes.data for a in (*outs, *place)]
         kinds = [a.dtype.name for a in place]
@@ -56,7 +58,9 @@ class Maps:
         text, kernels = emitted_source(forms)
         library = host_library(text)
         for form, layout, addresses, *_ in self.jobs:
-            arguments = Arguments(kernels[form.name], unit_variant(forms), values_of(form, layout, addresses))
+            arguments = Arguments(
+                kernels[form.name], unit_variant(forms), values_of(form, layout, addresses)
+            )
             assert launch_for(arguments).grid[0] >= 1
             library[form.name](arguments)
         return [(f, w) for job in self.jobs for f, w in zip(job[3], job[4], strict=True)]
@@ -67,7 +71,9 @@ class Maps:
             if exact:
                 np.testing.assert_array_equal(found, wanted)
             else:
-                close(found, wanted, wanted.dtype.name if wanted.dtype.kind == "f" else "float64", 4)
+                close(
+                    found, wanted, wanted.dtype.name if wanted.dtype.kind == "f" else "float64", 4
+                )
 
 
 def _moved(a, shift):
@@ -79,12 +85,27 @@ def _moved(a, shift):
     return view
 
 
-EXACT = {"add", "sub", "mul", "div", "neg", "sqrt", "abs", "sign", "floor", "maximum", "minimum", "where"}
+EXACT = {
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "neg",
+    "sqrt",
+    "abs",
+    "sign",
+    "floor",
+    "maximum",
+    "minimum",
+    "where",
+}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_scalar_operation(dtype):
-    a = np.concatenate([normal(301, dtype=dtype), np.array([0.0, -0.0, np.nan, np.inf, -np.inf], dtype)])
+    a = np.concatenate(
+        [normal(301, dtype=dtype), np.array([0.0, -0.0, np.nan, np.inf, -np.inf], dtype)]
+    )
     b = RNG.permutation(a)
     exact, near = Maps(), Maps()
     for name, row in scalars().items():
@@ -119,7 +140,9 @@ def test_broadcasting_and_vectors():
     for shapes in LAYOUTS:
         x, y = (normal(*s) for s in shapes)
         for shift in (0, 4):
-            form = maps.add([m.maximum(X + Y, 0) * X, X > Y], ["float32", "bool"], [x, y], shift=shift)
+            form = maps.add(
+                [m.maximum(X + Y, 0) * X, X > Y], ["float32", "bool"], [x, y], shift=shift
+            )
             widths[tuple(shapes), shift] = form.width
     assert widths[((33, 7, 12), (12,)), 0] == 4 and widths[((1037,), ()), 0] == 4
     assert widths[((33, 7, 12), (7, 1)), 0] == 4 and widths[((4, 128), (4, 1)), 0] == 4
@@ -135,7 +158,11 @@ def test_dtypes_are_converted():
         maps.add([X * 3 + 1, X], ["float32", dtype], [x])
         if dtype != "float64":
             maps.add([X * 2, m.equal(X, 1)], ["int64", "bool"], [x])
-    maps.add([m.where((X > 0) & Y, 2, 0), m.logical_not(Y) * X], ["float32", "int32"], [normal(77), a % 2 == 1])
+    maps.add(
+        [m.where((X > 0) & Y, 2, 0), m.logical_not(Y) * X],
+        ["float32", "int32"],
+        [normal(77), a % 2 == 1],
+    )
     maps.add([X + 1], ["int64"], [np.array(5)])
     maps.check()
 
@@ -172,9 +199,13 @@ def test_half_floats_are_computed_in_float32(dtype):
     layout = collapse(x.shape, [x.shape, x.shape, x.shape, b.shape])
     addresses = [a.ctypes.data for a in (*outs, *ins)]
     expressions = (m.maximum(X + Y, 0), X * Y)
-    form = form_of(expressions, (dtype, "float32"), (dtype, "float32"), "float32", layout, addresses)
+    form = form_of(
+        expressions, (dtype, "float32"), (dtype, "float32"), "float32", layout, addresses
+    )
     text, kernels = emitted_source([form])
-    arguments = Arguments(kernels[form.name], unit_variant([form]), values_of(form, layout, addresses))
+    arguments = Arguments(
+        kernels[form.name], unit_variant([form]), values_of(form, layout, addresses)
+    )
     host_library(text)[form.name](arguments)
     wide = from_bits(x, dtype)
     np.testing.assert_array_equal(outs[0], to_bits(np.maximum(wide + b, 0), dtype))
@@ -186,14 +217,25 @@ def test_strides_of_ones_own():
     """A transposed operand, and every third element."""
     x, y, z = normal(30, 40), normal(40, 30), np.zeros((40, 30), np.float32)
     forms = []
-    for layout in (Layout((40, 30), ((30, 1), (1, 40), (30, 1))), Layout((400,), ((3,), (3,), (3,)))):
+    for layout in (
+        Layout((40, 30), ((30, 1), (1, 40), (30, 1))),
+        Layout((400,), ((3,), (3,), (3,))),
+    ):
         addresses = [a.ctypes.data for a in (z, x, y)]
-        forms.append((form_of([X + Y], ["float32"], ["float32"] * 2, "float32", layout, addresses), layout, addresses))
+        forms.append(
+            (
+                form_of([X + Y], ["float32"], ["float32"] * 2, "float32", layout, addresses),
+                layout,
+                addresses,
+            )
+        )
     text, kernels = emitted_source([f for f, *_ in forms])
     library, results = host_library(text), []
     for form, layout, addresses in forms:
         z[...] = 7
-        library[form.name](Arguments(kernels[form.name], unit_variant([form]), values_of(form, layout, addresses)))
+        library[form.name](
+            Arguments(kernels[form.name], unit_variant([form]), values_of(form, layout, addresses))
+        )
         results.append(z.copy())
     np.testing.assert_array_equal(results[0], x.T + y)
     wanted = np.full(1200, 7, np.float32)
@@ -208,13 +250,18 @@ def test_indices_are_wide_only_where_they_must_be():
 
     assert not form((1 << 30) - 1).wide and form(1 << 30).wide
     assert form(1 << 30).name == form(5).name
-    with pytest.raises(BackendError, match="32-bit and with 64-bit indices belong into different units"):
+    with pytest.raises(
+        BackendError, match="32-bit and with 64-bit indices belong into different units"
+    ):
         emitted_source([form(5), form(1 << 30)])
 
 
 def test_equal_maps_are_one_kernel():
     layout = Layout((8,), ((1,), (1,)))
-    make = [form_of([m.exp(X) * 2], ["float32"], ["float32"], "float32", layout, [0, 0]) for _ in range(2)]
+    make = [
+        form_of([m.exp(X) * 2], ["float32"], ["float32"], "float32", layout, [0, 0])
+        for _ in range(2)
+    ]
     assert len(emitted_source(make)[1]) == 1
 
 

@@ -86,7 +86,11 @@ def test_copy_and_fill():
 
 
 def test_moves_are_merged_and_recognised():
-    assert moves_of(Transpose((0, 2, 3, 1)), [(3, 5, 7, 11)], (3, 7, 11, 5))[0].matrices == (3, 5, 77)
+    assert moves_of(Transpose((0, 2, 3, 1)), [(3, 5, 7, 11)], (3, 7, 11, 5))[0].matrices == (
+        3,
+        5,
+        77,
+    )
     assert moves_of(Transpose((1, 0)), [(37, 70)], (70, 37))[0].matrices == (1, 37, 70)
     assert moves_of(Transpose((1, 0)), [(1, 70)], (70, 1))[0].is_copy
     assert moves_of(Concatenate(0), [(3, 7), (5, 7)], (8, 7))[1].is_copy

@@ -32,7 +32,9 @@ def test_normal_numbers(size, dtype):
     y = np.full(size + 1, 7, dtype)
     run("random_normal", y, *state(), NUMBER, size, dtype=dtype)
     wanted = philox.normal(size, SEED, STEP, NUMBER, dtype)
-    np.testing.assert_allclose(y[:size], wanted, rtol=2e-7 if dtype == "float32" else 1e-15, atol=1e-15)
+    np.testing.assert_allclose(
+        y[:size], wanted, rtol=2e-7 if dtype == "float32" else 1e-15, atol=1e-15
+    )
     assert y[size] == 7
 
 

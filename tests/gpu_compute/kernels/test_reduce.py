@@ -61,7 +61,9 @@ def test_sums_of_half_floats_are_float32(dtype):
 def test_long_sums_lose_nothing():
     """A team of one adds a million numbers as precisely as a thousand threads would."""
     x = (1 + RNG.random((1, 1 << 20, 1))).astype(np.float32)
-    np.testing.assert_allclose(reduced("sum", x, "float32"), x.astype(np.float64).sum(1), rtol=1.2e-7)
+    np.testing.assert_allclose(
+        reduced("sum", x, "float32"), x.astype(np.float64).sum(1), rtol=1.2e-7
+    )
 
 
 def test_infinities_and_nans():
@@ -92,7 +94,9 @@ def test_wide_indices():
 
 
 def test_parts_depend_on_sizes_alone():
-    assert parts_of(1 << 20, 1) == 64
+    assert parts_of(1 << 20, 1) == 256
     assert parts_of(1 << 20, 10_000) == 1
     assert parts_of(1000, 1) == 1
     assert parts_of(100_352, 64) == 9
+    assert parts_of(100_352, 64, columns=True) == 256  # two tiles of 32 columns
+    assert parts_of(64, 10, columns=True) == 1

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from device_cases import RNG, close, expected, gradients, needs_compiler, normal, numbers, run, stored
+from device_cases import (
+    RNG,
+    close,
+    expected,
+    gradients,
+    needs_compiler,
+    normal,
+    numbers,
+    run,
+    stored,
+)
 
 from cortex.compute.ops import LogSoftmax, Softmax, SoftmaxCrossEntropy
 
 pytestmark = needs_compiler
+HALF = pytest.param("float16", marks=pytest.mark.slow)  # bfloat16 goes the same way
 SHAPES = [(5, 10), (1, 1), (3, 1037), (2, 7, 33), (70, 2)]  # classes along axis 1
 
 
@@ -21,7 +32,7 @@ def as64(*arrays):
     return [a.astype(np.float64) if a.dtype.kind == "f" else a for a in arrays]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", HALF])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize(("name", "op"), [("softmax", Softmax(1)), ("log_softmax", LogSoftmax(1))])
 def test_softmax(name, op, shape, dtype):
@@ -47,7 +58,9 @@ def test_softmax_of_huge_numbers_does_not_overflow():
 def test_cross_entropy_of_labels(shape, kind, smoothing):
     op, terms_shape = SoftmaxCrossEntropy(1, smoothing), (shape[0], *shape[2:])
     x, c = 3 * normal(*shape), normal(*terms_shape)
-    labels = RNG.integers(0 if kind == "uint8" else -1, min(shape[1] + 1, 200), terms_shape).astype(kind)
+    labels = RNG.integers(0 if kind == "uint8" else -1, min(shape[1] + 1, 200), terms_shape).astype(
+        kind
+    )
     terms, dx = np.zeros_like(c), np.zeros_like(x)
     run("cross_entropy", terms, x, labels, labels.itemsize, smoothing, *sizes(shape))
     run("cross_entropy_gradient", dx, x, labels, labels.itemsize, c, smoothing, *sizes(shape))
@@ -75,7 +88,9 @@ def test_nothing_is_added_where_the_target_is_zero():
     x, q = np.array([[-np.inf, 1, 2]], np.float32), np.array([[0, 0.5, 0.5]], np.float32)
     terms = np.zeros(1, np.float32)
     run("soft_cross_entropy", terms, x, q, 0.0, 1, 3, 1)
-    np.testing.assert_allclose(terms, -0.5 * np.log(np.exp([1, 2]) / np.exp([1, 2]).sum()).sum(), rtol=1e-6)
+    np.testing.assert_allclose(
+        terms, -0.5 * np.log(np.exp([1, 2]) / np.exp([1, 2]).sum()).sum(), rtol=1e-6
+    )
 
 
 def test_a_fused_loss_in_double_and_with_wide_indices():

@@ -10,6 +10,7 @@ import pytest
 from device_cases import BITS, Case, needs_compiler, normal, to_bits
 
 from cortex.compute.errors import BackendError
+from cortex.compute.ops import Window
 from cortex.gpu_compute.kernels import (
     Arguments,
     Launch,
@@ -26,12 +27,15 @@ from cortex.gpu_compute.kernels import (
 from cortex.gpu_compute.kernels.geometry import pooling
 from cortex.gpu_compute.kernels.launch import size_of
 from cortex.gpu_compute.kernels.source import folder, parse
-from cortex.compute.ops import Window
 
 
 def test_every_declaration_in_the_sources_is_read():
     texts = {p.stem: p.read_text(encoding="utf-8") for p in folder().glob("*.cu")}
-    declared = {n for t in texts.values() for n in re.findall(r"^CX_(?:EACH|ROWS|COLUMNS|WARPS|TILES)\((\w+)", t, re.M)}
+    declared = {
+        n
+        for t in texts.values()
+        for n in re.findall(r"^CX_(?:EACH|ROWS|COLUMNS|WARPS|TILES)\((\w+)", t, re.M)
+    }
     assert declared == set(kernels()) and len(declared) > 40
     assert all(len(k.sizes) == {"rows": 2, "columns": 3}.get(k.kind, 1) for k in kernels().values())
     assert all(s.dtypes for s in sources().values())
@@ -39,7 +43,9 @@ def test_every_declaration_in_the_sources_is_read():
 
 def test_parameters_have_the_types_of_the_source():
     found = kernel("gather")
-    assert str(found).startswith("gather(T* y, const T* x, const void* index, int index_bytes, cx_i64* error, I rows")
+    assert str(found).startswith(
+        "gather(T* y, const T* x, const void* index, int index_bytes, cx_i64* error, I rows"
+    )
     dtypes = [p.dtype(Variant("raw32")).name for p in found.parameters]
     assert dtypes == ["uint64"] * 3 + ["int32", "uint64"] + ["int32"] * 3
     assert found.parameters[-1].dtype(Variant("raw32", wide=True)) == np.int64
@@ -77,7 +83,11 @@ def test_arguments_are_cast_by_the_signature():
         ("tick", [1, 2.5, 3], "argument by .* does not take 2.5: 2.5 is not a whole number"),
         ("tick", [1, 2, 1 << 40], r"argument n \(I\) does not take 1099511627776"),
         ("tick", ["x", 2, 3], "argument counter"),
-        ("max_pool", [1, 2, 1, 3, {"width": 5}, 9], "structure has fields channels, .*missing or unknown"),
+        (
+            "max_pool",
+            [1, 2, 1, 3, {"width": 5}, 9],
+            "structure has fields channels, .*missing or unknown",
+        ),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(name, values, message):
@@ -118,7 +128,9 @@ def test_launches_know_the_sizes_of_declarations():
     case = Case("average_pool", (x, x, 0, pooled, 96))
     assert launch_for(case.arguments()) == Launch((1, 1), (256, 1))
     values = {"g": np.array([(4, 70)], [("a", np.int32), ("b", np.int32)])[0], "n": 130}
-    assert size_of("g.a * tiles(g.b, n) + part_size<I>(n, 32) - (n + 3) / 4", values) == 4 * 6 + 5 - 33
+    assert (
+        size_of("g.a * tiles(g.b, n) + part_size<I>(n, 32) - (n + 3) / 4", values) == 4 * 6 + 5 - 33
+    )
     with pytest.raises(BackendError, match="is no expression of sums, products and quotients"):
         size_of("n if n else 0", values)
 
@@ -157,7 +169,9 @@ def test_a_missing_compiler_is_said(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     host.compiler.cache_clear()
     try:
-        with pytest.raises(BackendError, match="CXX is 'no-such-compiler', which is no program.*set CXX"):
+        with pytest.raises(
+            BackendError, match="CXX is 'no-such-compiler', which is no program.*set CXX"
+        ):
             host.compiler()
         monkeypatch.delenv("CXX")
         monkeypatch.setenv("PATH", "")
@@ -210,5 +224,7 @@ def test_16_bit_floats_round_to_nearest_even():
     values = [v.ctypes.data for v in (wide_half, wide_brain, every)]
     library["widen"](Arguments(declared["widen"], Variant(), [*values, every.size]))
     np.testing.assert_array_equal(wide_half, every.view(np.float16).astype(np.float32))
-    np.testing.assert_array_equal(wide_brain.view(np.uint32), every.astype(np.uint32) << np.uint32(16))
+    np.testing.assert_array_equal(
+        wide_brain.view(np.uint32), every.astype(np.uint32) << np.uint32(16)
+    )
     assert set(BITS) == {"float16", "bfloat16"}

@@ -123,7 +123,7 @@ def test_convolution_and_gradients(xs, ws, window, groups, dtype, last):
     x, w, dy = (laid(a, last) for a in (x, w, dy))
     found_y, found_dx = np.full_like(laid(y, last), 7, dtype), np.full_like(x, 7)
     found_dw = np.full((parts, *ws), 7, dtype)
-    wide = xs == (1, 1, 30, 31)
+    wide = xs == (1, 1, 30, 31) and dtype == "float32"
     run("convolution", found_y, x, w, bias, g, dtype=dtype, wide=wide)
     close(logical(found_y, last), y + bias.reshape(-1, *[1] * (y.ndim - 2)), dtype, 8, least=1)
     run("convolution", found_y, x, w, None, g, dtype=dtype, wide=wide)
