@@ -29,7 +29,7 @@ struct Heuristic {
 static_assert(sizeof(Heuristic) == 96, "cublasLtMatmulHeuristicResult_t has 96 bytes");
 
 enum Operation : int32_t { OP_N = 0, OP_T = 1 };
-enum StatusCode : int { STATUS_SUCCESS = 0, STATUS_NOT_SUPPORTED = 15 };
+enum StatusCode : int { STATUS_SUCCESS = 0, STATUS_INVALID_VALUE = 7, STATUS_NOT_SUPPORTED = 15 };
 enum LayoutAttribute : int { LAYOUT_BATCH_COUNT = 5, LAYOUT_STRIDED_BATCH_OFFSET = 6 };
 enum DescriptionAttribute : int {
   DESC_TRANSA = 3,
@@ -111,7 +111,7 @@ inline Entry<Status(Handle, Description, const void*, const void*, Layout, const
     matmul("cublasLtMatmul");
 
 // Throws StatusError, with the library's name and text of the status, unless it is success.
-void check(Status status, const char* call);
+void check(Status status, const char* call, bool unsupported = false);
 
 }  // namespace lt
 }  // namespace cortex

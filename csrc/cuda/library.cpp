@@ -19,7 +19,8 @@ const std::string& Library::open(const std::vector<std::string>& candidates) {
 }
 
 void* Library::symbol(const char* symbol) const {
-  if (!handle_) throw std::runtime_error(std::string(name_) + " is not open: call open_library(\"" + name_ + "\", names) first");
+  if (!handle_)
+    throw std::runtime_error(std::string(name_) + " is not open: call open_library(\"" + name_ + "\", names) first");
   if (void* found = dlsym(handle_, symbol)) return found;
   throw std::runtime_error(opened_ + " has no function " + symbol + ": a version of " + name_ + " that is too old");
 }

@@ -7,11 +7,11 @@ namespace cortex {
 
 namespace lt {
 
-void check(Status status, const char* call) {
+void check(Status status, const char* call, bool unsupported) {
   if (status == STATUS_SUCCESS) return;
   throw StatusError(std::string(call) + ": " + status_name(status) + " (" + std::to_string(status) + "), " +
                         status_text(status),
-                    status == STATUS_NOT_SUPPORTED);
+                    unsupported || status == STATUS_NOT_SUPPORTED);
 }
 
 }  // namespace lt
@@ -50,7 +50,7 @@ Product::Product(const ProductArguments& arguments) : arguments_(arguments) {
     set(lt::DESC_TRANSB, int32_t(g.transpose_b ? lt::OP_T : lt::OP_N));
     set(lt::DESC_EPILOGUE, g.epilogue);
     if (has_bias(g.epilogue)) {
-      set(lt::DESC_BIAS_DATA_TYPE, int32_t(g.type_bias));
+      if (g.type_bias != g.type_d) set(lt::DESC_BIAS_DATA_TYPE, int32_t(g.type_bias));
       if (g.batch > 1) set(lt::DESC_BIAS_BATCH_STRIDE, g.bias_stride);
     }
     if (has_aux(g.epilogue)) {
@@ -113,9 +113,10 @@ void Product::plan(uintptr_t handle, size_t workspace, const Alignments& alignme
 
   std::vector<lt::Heuristic> results(size_t(std::max(limit, 1)));
   int count = 0;
-  lt::check(lt::heuristic(reinterpret_cast<lt::Handle>(handle), description_, a_, b_, d_, d_, made,
-                          int(results.size()), results.data(), &count),
-            "cublasLtMatmulAlgoGetHeuristic");
+  const lt::Status status = lt::heuristic(reinterpret_cast<lt::Handle>(handle), description_, a_, b_, d_, d_, made,
+                                          int(results.size()), results.data(), &count);
+  // The library calls a combination of types and epilogue that it does not have impossible, hence invalid.
+  lt::check(status, "cublasLtMatmulAlgoGetHeuristic", status == lt::STATUS_INVALID_VALUE);
   std::vector<lt::Heuristic> usable;
   std::copy_if(results.begin(), results.begin() + count, std::back_inserter(usable),
                [](const lt::Heuristic& one) { return one.state == lt::STATUS_SUCCESS; });

@@ -69,8 +69,9 @@ class CublasPlan:
         try:
             self._product = bindings().Product(**library_arguments(arguments))
             # The library's A is our right operand.
+            c = min(at.c, at.d)  # D is C where none is given
             self._product.plan(
-                handle, workspace_limit, a=at.b, b=at.a, c=at.c, d=at.d, bias=at.bias, aux=at.aux
+                handle, workspace_limit, a=at.b, b=at.a, c=c, d=at.d, bias=at.bias, aux=at.aux
             )
         except bindings().Unsupported as error:
             raise Unsupported(

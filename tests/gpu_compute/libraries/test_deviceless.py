@@ -56,7 +56,7 @@ def plans(device, network: str, dtype: str, tf32: str, deterministic: str = "0")
     script = [sys.executable, str(HERE / "plan_networks.py"), *map(str, device.standins)]
     options = [str(PROPERTIES), tf32, deterministic, str(device.folder / "plans"), network, dtype]
     result = subprocess.run(
-        [*script, *options], capture_output=True, text=True, env=os.environ, timeout=540
+        [*script, *options], capture_output=True, text=True, env=os.environ, timeout=1800
     )
     assert result.returncode == 0, result.stderr[-3000:]
     return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from descriptions import DESCRIPTIONS, IMAGES, KERNELS, WINDOW
 
 from cortex.compute import reference
 from cortex.compute.errors import BackendError, ShapeError
@@ -22,19 +23,6 @@ from cortex.gpu_compute.libraries.errors import Unsupported
 from cortex.gpu_compute.libraries.graphs import BUILDERS, identities
 
 RNG = np.random.default_rng(0)
-IMAGES, KERNELS, WINDOW = (3, 4, 7, 6), (6, 2, 3, 2), Window.of((3, 2), (2, 1), ((1, 0), (1, 2)))
-DESCRIPTIONS = [
-    dnn.ConvolutionForward(IMAGES, KERNELS, WINDOW, 2, bias=True, activation="relu"),
-    dnn.ConvolutionInputGradient(IMAGES, KERNELS, WINDOW, 2),
-    dnn.ConvolutionKernelGradient(IMAGES, KERNELS, WINDOW, 2, "float16", "float32"),
-    dnn.BatchNormTraining(IMAGES, 1e-3, residual=True, relu=True),
-    dnn.BatchNormInference(IMAGES, 1e-3, "bfloat16"),
-    dnn.BatchNormBackward(IMAGES, 1e-3, residual=True, relu=True),
-    dnn.RowNormTraining(5, 8, 1e-3),
-    dnn.RowNormBackward(5, 8, 1e-3, "rms"),
-    dnn.AttentionForward(2, 3, 5, 7, 8, causal=True),
-    dnn.AttentionBackward(2, 3, 5, 7, 8),
-]
 
 
 def run(description: dnn.Description, **values: np.ndarray) -> dict[str, np.ndarray]:
