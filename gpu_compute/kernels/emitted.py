@@ -84,7 +84,7 @@ def form_of(
 ) -> Form:
     """Return the form of a map over operands (outputs, then inputs) with these dtypes, layout and addresses.
 
-    `layout` comes from `compute.plan.geometry.collapse` or has strides of one's own; addresses decide whether elements can
+    `layout` comes from `plan.geometry.collapse` or has strides of one's own; addresses decide whether elements can
     be loaded several at a time, so any multiple of the real alignment will do.
 
     Raises:
