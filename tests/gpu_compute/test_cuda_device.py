@@ -7,12 +7,13 @@ import sys
 import numpy as np
 import pytest
 from fake_cupy import Machine
-from gpu_steps import mlp, state, train, training
+from gpu_steps import mlp, small_lenet, state, train, training
 
 from cortex.compute import BackendError, verify
 from cortex.gpu_compute import cuda
 from cortex.gpu_compute.backend import CudaBackend
 from cortex.gpu_compute.cuda import STAGE_BYTES, CudaDevice
+from cortex.gpu_compute.kernels import nvrtc
 
 from .conftest import backend
 
@@ -105,3 +106,22 @@ def test_out_of_memory_is_said_in_our_words(machine: Machine) -> None:
     machine.free = 1 << 10
     with pytest.raises(BackendError, match="out of memory: .*; reduce the batch"):
         device.allocate(1 << 20)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(nvrtc.available() is not None, reason="NVRTC is not installed")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_everything_a_step_launches_compiles_for_an_h100(
+    machine: Machine, monkeypatch, precision
+) -> None:
+    """Each unit goes through NVRTC for sm_90 before the host runs it."""
+    compiled = []
+
+    def compile_both(text: str, architecture: int) -> bytes:
+        compiled.append(len(nvrtc.compile_cuda(text, architecture)))
+        return text.encode()
+
+    monkeypatch.setattr(cuda, "compile_cuda", compile_both)
+    step = training(small_lenet(), CudaBackend(CudaDevice(), precision=precision))
+    train(step, 1)
+    assert len(compiled) >= 6 and min(compiled) > 1000
