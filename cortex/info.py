@@ -21,7 +21,7 @@ from cortex.compute import registry
 
 PACKAGES = (
     "numpy", "numba", "llvmlite", "h5py", "safetensors", "rich", "typer", "matplotlib", "scikit-learn",
-    "cupy-cuda13x", "nvidia-cudnn-frontend",
+    "cupy-cuda13x", "nvidia-cudnn-frontend", "nvidia-cuda-nvrtc", "nvidia-cublas", "nvidia-cudnn-cu13",
 )  # fmt: skip
 VARIABLES = (
     "CORTEX_NUM_THREADS", "OMP_NUM_THREADS", "CORTEX_ISA", "CORTEX_NATIVE", "CORTEX_CACHE_DIR", "NUMBA_CACHE_DIR",
@@ -40,8 +40,8 @@ def collect() -> dict[str, Any]:
         "threads": threads(),
         "machine": machine(),
         "versions": versions(),
-        "cuda": cuda(),
         "blas": blas(),
+        "cuda": cuda(),
         "cache": cache(),
         "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
     }

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..ops import AllReduce, Concatenate, Map, Reshape, Slice
+from ..passes.memory import ALIGNMENT
 from ..program import Program, Step, Value, begin_copy, finish_copy
 from ..spec import ITEM_BYTES, Spec
 
@@ -64,6 +65,12 @@ class Operand:
 
     place: Place
     spec: Spec
+
+    @property
+    def alignment(self) -> int:
+        """Bytes of which the address is a multiple, whatever address its root gets: 64, or less inside a root."""
+        _, offset = self.place.resolved
+        return math.gcd(ALIGNMENT, offset)
 
     def moved(self, elements: int) -> Operand:
         """Return the operand that starts some elements further on."""

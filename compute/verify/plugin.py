@@ -22,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAMES",
         default="",
         help="backends for tests that take the fixture `cortex_backend`, separated by commas: registered "
-        "names or package.module:Class (default: every backend that works here)",
+        "names or package.module:Class (default: every backend that works here, stand-ins left out)",
     )
 
 
@@ -53,10 +53,10 @@ def backend_names(option: str) -> list[str]:
         pytest.UsageError: a name is unknown, or its backend does not work here; all are listed.
     """
     from ..errors import BackendError
-    from ..registry import availability, names
+    from ..registry import STAND_INS, availability, names
 
     if not option.strip():
-        return [n for n in names() if availability(n).works]
+        return [n for n in names() if n not in STAND_INS and availability(n).works]
     chosen = list(dict.fromkeys(n.strip() for n in option.split(",") if n.strip()))
     problems = []
     for name in chosen:

@@ -105,8 +105,9 @@ def _trace(optimiser: Optimiser, dtype: str) -> Callable[[Backend], None]:
         for number in range(1, STEPS + 1):
             executable.run()
             x, state = optimiser.update(state, x, slope(x))
-            # an error of one step is carried into the next, and may grow by the curvature of 11
-            tolerance = 1e-11 if dtype == "float64" else 1e-4
+            # an error of one step is carried into the next, and may grow by the curvature of 11; how far it comes
+            # depends on which products are fused: 1.3e-4 without, less with
+            tolerance = 1e-11 if dtype == "float64" else 2e-4
             close(
                 f"{short(optimiser)}: parameters after {number}", executable.read("x"), x, tolerance
             )

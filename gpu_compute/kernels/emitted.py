@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ...compute.cpu.maps import Layout
 from ...compute.emission import Language, emit, number
 from ...compute.errors import BackendError
 from ...compute.expression import Expression
+from ...compute.plan.geometry import Layout
 from .source import ITEM_BYTES, NARROW, TYPES, Kernel, Variant, parse, translation_unit
 
 MAX_RANK = 8
@@ -84,7 +84,7 @@ def form_of(
 ) -> Form:
     """Return the form of a map over operands (outputs, then inputs) with these dtypes, layout and addresses.
 
-    `layout` comes from `compute.cpu.maps.collapse` or has strides of one's own; addresses decide whether elements can
+    `layout` comes from `plan.geometry.collapse` or has strides of one's own; addresses decide whether elements can
     be loaded several at a time, so any multiple of the real alignment will do.
 
     Raises:

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from device_cases import RNG, Case, Emulator, close, needs_compiler, normal
 
-from cortex.compute.cpu.maps import Layout
 from cortex.compute.errors import BackendError
 from cortex.compute.expression import symbol
 from cortex.compute.ops import Window
+from cortex.compute.plan.geometry import Layout
 from cortex.gpu_compute.kernels import (
     Variant,
     emitted_source,

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from cortex.compute import math as m
-from cortex.compute.cpu.maps import Layout
 from cortex.compute.errors import BackendError
 from cortex.compute.expression import symbol
+from cortex.compute.plan.geometry import Layout
 from cortex.gpu_compute.kernels import (
     Variant,
     activation_text,

@@ -8,10 +8,10 @@ from device_cases import RNG, close, from_bits, needs_compiler, normal, to_bits
 
 from cortex.activations import ACTIVATIONS
 from cortex.compute import math as m
-from cortex.compute.cpu.maps import Layout, collapse
 from cortex.compute.errors import BackendError
 from cortex.compute.expression import derivative, symbol
 from cortex.compute.ops import Map
+from cortex.compute.plan.geometry import Layout, collapse
 from cortex.compute.reference import map_
 from cortex.compute.scalars import scalars
 from cortex.gpu_compute.kernels import (

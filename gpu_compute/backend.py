@@ -1,0 +1,93 @@
+"""`CudaBackend`: passes, lowering, memory, and one graph launch per run."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from cortex.compute.backend import Capabilities, Memory
+from cortex.compute.errors import BackendError
+from cortex.compute.passes import decompose, fuse_epilogues, fuse_maps, simplify, updates_last
+from cortex.compute.plan.storage import isolate
+from cortex.compute.program import Program
+
+from .device import Device
+from .executable import CudaExecutable
+from .lowering import check_supported
+from .memory import DeviceMemory
+from .options import Options
+from .passes.layout import channels_last
+
+
+class CudaBackend:
+    """Programs on an NVIDIA GPU; `device` None is the first one.
+
+    Keyword arguments are those of `Options`: `CudaBackend(precision="tf32")`.
+    """
+
+    def __init__(self, device: Device | None = None, **options: Any) -> None:
+        self.options = Options(**options)
+        self.device: Device = device if device is not None else _first_gpu()
+        self.libraries = self.device.libraries(self.options)
+
+    @property
+    def name(self) -> str:
+        """The name of its device."""
+        return self.device.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """float32 and float64; captured graphs, unless they were turned off."""
+        found = self.device.properties
+        notes = {
+            "device": found.name, "compute capability": found.capability or "-", "precision": self.options.precision,
+            **found.versions,
+        }  # fmt: skip
+        return Capabilities(
+            ("float32", "float64"), graph_capture=self.options.capture, deterministic=self.options.deterministic,
+            notes=notes,
+        )  # fmt: skip
+
+    def _channels_last(self, program: Program) -> Program:
+        from .providers.convolution import wants_channels_last
+        from .providers.pooling import is_pooling
+
+        wanted = partial(wants_channels_last, libraries=self.libraries)
+        return simplify(channels_last(program, wanted, is_pooling))
+
+    def compile(self, program: Program, memory: Memory | None = None) -> CudaExecutable:
+        """Rewrite, plan and compile a program.
+
+        Raises:
+            BackendError: the memory is another device's, its state differs in shape or dtype, or the program does not
+                fit into what the device has free.
+        """
+        from .providers import accepts_epilogue, keeps
+
+        if memory is None:
+            memory = DeviceMemory(self.device)
+        if not isinstance(memory, DeviceMemory) or memory.device is not self.device:
+            raise BackendError(
+                f"{self.name}: expected a memory of this device, given {type(memory).__name__}"
+                f"{' of another one' if isinstance(memory, DeviceMemory) else ''}"
+            )
+        check_supported(program, self.name)
+        program = simplify(decompose(program, keeps))
+        program = self._channels_last(program)
+        program = simplify(fuse_maps(program))
+        program = fuse_epilogues(program, partial(accepts_epilogue, libraries=self.libraries))
+        program = updates_last(isolate(program))
+        return CudaExecutable(program, memory, self.options, self.libraries)
+
+
+def _first_gpu() -> Device:
+    from .cuda import CudaDevice
+
+    return CudaDevice()
+
+
+def available() -> tuple[bool, str, bool]:
+    """Return whether there is a GPU that this backend can use, why or why not, and whether there is one at all."""
+    from .availability import cuda
+
+    return cuda()

@@ -1,0 +1,115 @@
+"""Who runs an op: a table of providers, asked in order when a program is compiled.
+
+A provider is a function (lowering, step) that returns the instructions for the step, or None where it does not fit.
+The first that fits runs; the report says which. Libraries stand before our own kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from cortex.compute.errors import BackendError
+from cortex.compute.ops import (
+    BatchNormalisation,
+    Concatenate,
+    Convolution,
+    ConvolutionInputGradient,
+    ConvolutionKernelGradient,
+    Dropout,
+    Gather,
+    LayerNormalisation,
+    LocalResponseNormalisation,
+    LogSoftmax,
+    Map,
+    MatMul,
+    Pad,
+    Pool,
+    PoolGradient,
+    Random,
+    Reduce,
+    RmsNormalisation,
+    ScatterAdd,
+    Slice,
+    Softmax,
+    SoftmaxCrossEntropy,
+    Transpose,
+)
+from cortex.compute.ops.fused import Fused
+from cortex.compute.program import Op, Step, Value
+
+from ..device import Libraries
+from ..instruction import Instruction
+from ..lowering import Lowering
+from ..passes.layout import ChannelsLast
+
+Provider = Callable[[Lowering, Step], list[Instruction] | None]
+
+
+def _table() -> dict[type[Op], tuple[Provider, ...]]:
+    from . import composites, convolution, maps, matrix, movement, pooling, random, reduction, rows
+
+    return {
+        Map: (maps.map_,),
+        Reduce: (reduction.reduce,),
+        MatMul: (matrix.matmul, matrix.plain),
+        Fused: (matrix.fused, convolution.convolution),
+        ChannelsLast: (convolution.convolution, pooling.pool, pooling.pool_gradient),
+        Convolution: (convolution.convolution,),
+        ConvolutionInputGradient: (convolution.convolution,),
+        ConvolutionKernelGradient: (convolution.convolution,),
+        Pool: (pooling.pool,),
+        PoolGradient: (pooling.pool_gradient,),
+        Gather: (rows.gather,),
+        ScatterAdd: (rows.scatter_add,),
+        Slice: (movement.movement,),
+        Transpose: (movement.movement,),
+        Pad: (movement.movement,),
+        Concatenate: (movement.movement,),
+        Random: (random.random,),
+        Dropout: (random.dropout,),
+        Softmax: (composites.softmax,),
+        LogSoftmax: (composites.softmax,),
+        SoftmaxCrossEntropy: (composites.cross_entropy,),
+        LayerNormalisation: (composites.row_normalisation,),
+        RmsNormalisation: (composites.row_normalisation,),
+        LocalResponseNormalisation: (composites.local_response,),
+        BatchNormalisation: (composites.batch_normalisation,),
+    }
+
+
+def keeps(step: Step) -> bool:
+    """Whether a composite op is bound directly and need not be decomposed."""
+    from .composites import keeps_composite
+    from .random import keeps_dropout
+
+    return keeps_composite(step) or keeps_dropout(step)
+
+
+def accepts_epilogue(op: Fused, inputs: Sequence[Value], libraries: Libraries) -> bool:
+    """Whether a library finishes the result of an op itself."""
+    from .convolution import accepts_convolution
+    from .matrix import accepts_product
+
+    return accepts_product(op, inputs, libraries) or accepts_convolution(op, inputs, libraries)
+
+
+_providers: dict[type[Op], tuple[Provider, ...]] = {}
+
+
+def provide(low: Lowering, step: Step) -> list[Instruction]:
+    """Return the instructions of a step from the first provider that fits.
+
+    Raises:
+        BackendError: none does; the message names the op and its operands.
+    """
+    if not _providers:
+        _providers.update(_table())
+    for provider in _providers.get(type(step.op), ()):
+        made = provider(low, step)
+        if made is not None:
+            return made
+    where = f"in {step.label!r}: " if step.label else ""
+    specs = ", ".join(str(v.spec) for v in step.inputs)
+    raise BackendError(
+        f"{where}{low.device.name}: nothing here computes {step.op} of {specs}; run it on the cpu backend"
+    )

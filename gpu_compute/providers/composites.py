@@ -1,0 +1,147 @@
+"""Composite ops for which one pass over memory is enough: softmax, cross-entropy, normalisations."""
+
+from __future__ import annotations
+
+import math
+
+from cortex.compute.errors import BackendError
+from cortex.compute.ops import (
+    BatchNormalisation,
+    LayerNormalisation,
+    LocalResponseNormalisation,
+    LogSoftmax,
+    RmsNormalisation,
+    Softmax,
+    SoftmaxCrossEntropy,
+)
+from cortex.compute.plan.storage import Operand
+from cortex.compute.program import Step
+from cortex.compute.spec import ITEM_BYTES
+
+from ..instruction import Instruction
+from ..kernels.launch import parts_of
+from ..lowering import Lowering
+from .launch import NULL, launch
+
+MISSING = -(1 << 62)  # labels below 0 are missing, however far below
+
+
+def keeps_composite(step: Step) -> bool:
+    """Whether a kernel here computes a composite op."""
+    op = step.op
+    if not step.inputs or step.inputs[0].spec.size == 0:
+        return False
+    rank = step.inputs[0].spec.rank
+    if isinstance(op, (LayerNormalisation, RmsNormalisation)):
+        return op.axes == tuple(range(rank - len(op.axes), rank)) and bool(op.axes)
+    if isinstance(op, BatchNormalisation):
+        return channel_axis(op, rank) is not None
+    return isinstance(op, (Softmax, LogSoftmax, SoftmaxCrossEntropy, LocalResponseNormalisation))
+
+
+def channel_axis(op: BatchNormalisation, rank: int) -> int | None:
+    """Return the one axis without statistics, where it is the second or the last."""
+    rest = [a for a in range(rank) if a not in op.axes]
+    return rest[0] if len(rest) == 1 and rest[0] in (1, rank - 1) else None
+
+
+def _rows(x: Operand, axis: int) -> tuple[int, int, int]:
+    """Return (rows, width, inner): what softmax kernels are told about an axis."""
+    width, inner = x.spec.shape[axis], math.prod(x.spec.shape[axis % x.spec.rank + 1 :])
+    return x.spec.size // width, width, inner
+
+
+def softmax(low: Lowering, step: Step) -> list[Instruction] | None:
+    """Softmax or its logarithm along an axis."""
+    op = step.op
+    if not isinstance(op, (Softmax, LogSoftmax)):
+        return None
+    name = "softmax" if isinstance(op, Softmax) else "log_softmax"
+    x, y = low.operand(step.inputs[0]), low.operand(step.outputs[0])
+    return [launch(name, x.spec.dtype, (y, x, *_rows(x, op.axis)), (y,))]
+
+
+def cross_entropy(low: Lowering, step: Step) -> list[Instruction] | None:
+    """Terms from logits and labels or a distribution; in debug mode labels are checked first."""
+    op = step.op
+    if not isinstance(op, SoftmaxCrossEntropy):
+        return None
+    (x, target), terms = low.operands(step.inputs), low.operand(step.outputs[0])
+    rows, width, inner = _rows(x, op.axis)
+    numbers = (op.label_smoothing, rows, width, inner)
+    if target.spec.is_float:
+        return [launch("soft_cross_entropy", x.spec.dtype, (terms, x, target, *numbers), (terms,))]
+    item = ITEM_BYTES[target.spec.dtype]
+    made = [launch("cross_entropy", x.spec.dtype, (terms, x, target, item, *numbers), (terms,))]
+    if low.options.debug:
+        made.insert(0, _label_check(low, step, target, width))
+    return made
+
+
+def _label_check(low: Lowering, step: Step, labels: Operand, classes: int) -> Instruction:
+    where = f"in {step.label!r}: " if step.label else ""
+
+    def error(position: int) -> BackendError:
+        return BackendError(
+            f"{where}SoftmaxCrossEntropy: the label at position {position} is no class in 0..{classes - 1}"
+        )
+
+    cell, item = low.check(error), ITEM_BYTES[labels.spec.dtype]
+    arguments = (labels, item, cell, MISSING, classes, labels.spec.size)
+    return launch("check_indices", "raw8", arguments, ())
+
+
+def row_normalisation(low: Lowering, step: Step) -> list[Instruction] | None:
+    """Layer and root-mean-square normalisation over trailing axes."""
+    op = step.op
+    if not isinstance(op, (LayerNormalisation, RmsNormalisation)):
+        return None
+    (x, *parameters), y = low.operands(step.inputs), low.operand(step.outputs[0])
+    width = parameters[0].spec.size
+    numbers = (op.epsilon, x.spec.size // width, width)
+    if isinstance(op, LayerNormalisation):
+        scale, bias = parameters
+        arguments = (y, NULL, NULL, x, scale, bias, *numbers)
+        return [launch("layer_norm", x.spec.dtype, arguments, (y,))]
+    return [launch("rms_norm", x.spec.dtype, (y, NULL, x, parameters[0], *numbers), (y,))]
+
+
+def local_response(low: Lowering, step: Step) -> list[Instruction] | None:
+    """Local response normalisation across channels."""
+    op = step.op
+    if not isinstance(op, LocalResponseNormalisation):
+        return None
+    x, y = low.operand(step.inputs[0]), low.operand(step.outputs[0])
+    channels, inner = x.spec.shape[1], math.prod(x.spec.shape[2:])
+    numbers = (op.k, op.alpha, op.beta, op.size, channels, inner, x.spec.size)
+    return [launch("lrn", x.spec.dtype, (y, NULL, x, *numbers), (y,))]
+
+
+def batch_normalisation(low: Lowering, step: Step) -> list[Instruction] | None:
+    """Moments in parts, their merge, then one pass that normalises; channels second or last."""
+    op = step.op
+    if not isinstance(op, BatchNormalisation):
+        return None
+    x, scale, bias = low.operands(step.inputs)
+    y, mean, variance = low.operands(step.outputs)
+    dtype, shape = x.spec.dtype, x.spec.shape
+    axis = channel_axis(op, len(shape))
+    if axis is None:
+        return None
+    channels, count = shape[axis], x.spec.size // shape[axis]
+    inner = math.prod(shape[axis + 1 :])
+    by_column = inner == 1  # neighbours in memory are neighbouring channels
+    parts = parts_of(count, channels) if by_column else shape[0]
+    size = -(-count // parts) if by_column else inner
+    parts = -(-count // size)
+    means, squares = (low.temporary((parts, channels), dtype) for _ in range(2))
+    if by_column:
+        arguments = (means, squares, x, count, channels, parts)
+        first = launch("moments_columns", dtype, arguments, (means, squares))
+    else:
+        of_rows = (means, squares, x, parts * channels, inner)
+        first = launch("moments_rows", dtype, of_rows, (means, squares))
+    merging = (mean, variance, means, squares, channels, parts, size, count)
+    merge = launch("moments_merge", dtype, merging, (mean, variance))
+    applying = (y, x, mean, variance, scale, bias, op.epsilon, channels, inner, x.spec.size)
+    return [first, merge, launch("channel_norm", dtype, applying, (y,))]
