@@ -1,7 +1,7 @@
 // The register tile of convolutions in batch lanes: C[rows][pixels] = sum over k of A[rows][k] B[k][pixels], a pixel
 // being 16 examples side by side, and pixels any distance apart.
 //
-// As outer_product of gemm.h, weights are broadcast against vectors; here every vector is one pixel, or a part of it, so
+// As outer_product of gemm.h, weights are broadcast against vectors; here a vector is one pixel, or a part of it, so
 // strides of the window and gaps of the output cost nothing.
 #pragma once
 #include "gemm.h"

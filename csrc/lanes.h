@@ -25,7 +25,8 @@ template <class T> CORTEX_INLINE void store_lanes(T* p, Vec<T> v, int64_t count)
 // instruction and more for each element.
 template <class T> CORTEX_INLINE IntVec<T> load_bytes(const uint8_t* p) {
 #if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4) return (IntVec<T>)_mm512_maskz_cvtepu8_epi32(0xffff, _mm_loadu_si128((const __m128i*)p));
+  if constexpr (sizeof(T) == 4)
+    return (IntVec<T>)_mm512_maskz_cvtepu8_epi32(0xffff, _mm_loadu_si128((const __m128i*)p));
   else return (IntVec<T>)_mm512_maskz_cvtepu8_epi64(0xff, _mm_loadl_epi64((const __m128i*)p));
 #elif defined(__AVX2__)
   if constexpr (sizeof(T) == 4) return (IntVec<T>)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)p));

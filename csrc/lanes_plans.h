@@ -1,7 +1,7 @@
 // How the kernels on values in batch lanes cut their work (lanes.h; see plans.h for the rules).
 //
-// The three passes of a convolution take its integers as convolution.cpp documents them; 0 is the number of examples, of
-// which blocks of 16 lie side by side.
+// The three passes of a convolution take its integers as convolution.cpp documents them; 0 is the number of examples,
+// of which blocks of 16 lie side by side.
 #pragma once
 #include "convolution_plans.h"
 
@@ -92,8 +92,10 @@ static inline LaneBlocks lane_blocks(const ConvolutionShape& s, bool gradient, i
       b.source_rows = larger(b.source_rows, source_rows(s, gradient, i, b.strips).count);
   b.row_pitch = b.packed ? w.source | 1 : w.source;
   b.channel_pitch = b.packed ? (b.source_rows * b.row_pitch) | 1 : h.source * w.source;
-  const int64_t fit = PACKED_BYTES / (b.channel_pitch * EXAMPLES * element);
-  b.channels = even_piece(channels, larger(divide_up(128, taps), smaller(fit, divide_up(768, taps))));
+  const int64_t fit = PACKED_BYTES / larger(1, b.channel_pitch * EXAMPLES * element);
+  const int64_t reached = INT32_MAX / larger(1, b.channel_pitch * EXAMPLES);  // by a step
+  b.channels = larger(divide_up(128, taps), smaller(fit, divide_up(768, taps)));
+  b.channels = even_piece(channels, larger(1, smaller(b.channels, reached)));
   b.depth = b.channels * taps;
   return b;
 }
@@ -120,9 +122,9 @@ static inline Plan lane_convolution_pool_plan(const int64_t* i, int64_t) {
 
 // ---------------------------------------------------------------- kernel gradient
 //
-// The sum runs over strips of grid rows of all blocks. `outer`: dy of a strip is transposed to [pixel][example][filter],
-// x packed as above, and each element of x is broadcast against vectors of filters: no horizontal sums, but whole
-// vectors of filters. Otherwise inner products of dy and x where they lie, vectors of examples, one horizontal sum for
+// The sum runs over strips of grid rows of all blocks. `outer`: dy of a strip is transposed to [pixel][example]
+// [filter], x packed as above, and each element of x is broadcast against vectors of filters: no horizontal sums, but
+// whole vectors of filters. Otherwise inner products of dy and x where they lie, vectors of examples, one horizontal sum for
 // each weight and strip: any number of filters and channels.
 
 struct LaneGradientBlocks {
@@ -164,7 +166,8 @@ static inline Plan lane_kernel_gradient_plan(const int64_t* integer, int64_t ele
   const LaneGradientBlocks b = lane_gradient_blocks(s, element);
   const int64_t taps = s.kernel_h * s.kernel_w;
   const int64_t tables = round_up(larger(b.pixels, s.out_height) * 24, 64) + round_up(b.channels * taps * 16, 64);
-  const int64_t outer = (b.channels * b.channel_pitch + b.pixels * b.pitch()) * EXAMPLES + b.channels * taps * b.pitch();
+  const int64_t images = (b.channels * b.channel_pitch + b.pixels * b.pitch()) * EXAMPLES;
+  const int64_t outer = images + b.channels * taps * b.pitch();
   return {b.parts * s.groups * b.filter_blocks * b.channel_blocks, tables + (b.outer ? outer * element : 0), b.parts};
 }
 

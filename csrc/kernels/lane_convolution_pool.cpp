@@ -3,13 +3,14 @@
 //   layout    x, w, bias as in lane_convolution.cpp, without padding; pooled, index [blocks][filters][pooled_height]
 //             [pooled_width][16]
 //   buffers   pooled, index (absent without), x, w, bias (absent without)
-//   integers  0 to 17 as in convolution.cpp, 18 window_h, 19 window_w, 20 pooled_height, 21 pooled_width, 22 bytes of an
-//             index: 0 (none), 1 or 4; windows lie inside y
+//   integers  0 to 17 as in convolution.cpp, 18 window_h, 19 window_w, 20 pooled_height, 21 pooled_width, 22 bytes of
+//             an index: 0 (none), 1 or 4; windows lie inside y
 //   reals     0 slope of the leaky relu
 //   unit      one row of pooled pixels of a block and group, all filters
 //
 // The trick: the cells of a window are the pixels of the register tile, four at a time, so their maximum is taken in
-// registers; the index is the one that lane_max_pool would write.
+// registers; the index is the one that lane_max_pool would write. 1 -> 20 5x5 on 28x28, batch 64, AVX-512: 0.43 ms, in
+// two instructions 0.55; 20 -> 50 5x5 on 12x12: 1.85 ms, in two 1.95.
 #include "lane_tile.h"
 #include "pool_halves.h"
 #include "registry.h"

@@ -19,6 +19,7 @@ from ...ops import (
     Window,
 )
 from ...ops.arranged import CARRIED, Arranged
+from ...ops.chain import Chain
 from ...ops.fused import Fused
 from ...program import Op
 from ...spec import Shape, Spec
@@ -40,6 +41,8 @@ def seconds(op: Op, *inputs: Spec) -> float | None:
     """Return the seconds of an arranged op, fused or not, on its arranged inputs; None where no kernel takes it."""
     if isinstance(op, Fused):
         return seconds(op.op, *inputs[: op.arity])
+    if isinstance(op, Chain):  # maxima in registers cost what writing y would
+        return seconds(op.first, *inputs)
     if not isinstance(op, Arranged) or native() is None:
         return None
     inner, lanes = op.op, op.layout == BATCH_LANES

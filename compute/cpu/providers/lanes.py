@@ -121,7 +121,10 @@ def accepts_chain(op: Chain, inputs: Sequence[Spec]) -> bool:
     window = pool.window
     inside = all(k * n <= m for k, n, m in zip(window.size, pooled[2:-1], y[2:-1], strict=True))
     padded = any(p for w in (inner.window, window) for pair in w.padding for p in pair)
-    return inside and not padded and window.size == window.stride and math.prod(pooled) > 0
+    reached = math.prod(inputs[0].shape[1:]) < 1 << 31  # a step of the kernel is 32 bits
+    return (
+        inside and not padded and reached and window.size == window.stride and math.prod(pooled) > 0
+    )
 
 
 def chain(low: Lowering, step: Step) -> list[Instruction] | None:
