@@ -18,7 +18,7 @@
 // be transposed (matmul_shape): x w^T of a small batch transposes x and reads w where it lies.
 //
 // Measured in percent of the FMA peak of one core of an AMD EPYC of family 25 (117 GFLOP/s in AVX-512 and AVX2 alike,
-// half of it in float64), other programs running; one big block of the last two would reach 89:
+// half of it in float64), medians of 5 beside other programs:
 //
 //                          AVX-512 f32   AVX2 f32
 //   2048 x 2048 x 2048         88           85        (float64: 86, 82)
