@@ -34,8 +34,8 @@ constexpr int64_t UNIT_WORK = 1 << 18; // multiply-adds worth a unit of its own:
 
 // ---------------------------------------------------------------- matrix product
 
-// Bytes along the sum in a tile of A (14 rows: 28 KB, L1), columns of B that are packed together (512 x 512 floats: 1 MB,
-// L2 and L3). Measured at 2048: 83 % of the peak with 1536 bytes, 86 % with 2048; 80 % with 256 columns, 84 % with 512.
+// Bytes along the sum in a tile of A (14 rows: 28 KB, L1), columns of B that are packed together (512 x 512 floats: 1 MB).
+// Measured at 2048: 83 % of the peak with 1536 bytes, 86 % with 2048; 81 % with 256 columns, 85 % with 512.
 constexpr int64_t TILE_BYTES = 2048, PRODUCT_COLUMNS = 512;
 
 static inline int64_t product_depth(int64_t depth, int64_t element) {
@@ -73,7 +73,7 @@ static inline MatmulShape swap_operands(MatmulShape s) {
           s.packed, true, true};
 }
 
-// Which operand is broadcast (A) and which is read along its rows, by vectors (B). One that lies the other way has to be
+// Which operand is broadcast (A) and which is read along its rows, by vectors (B). What lies the other way has to be
 // transposed while it is packed, half a cycle an element; storing C transposed costs a fifth of one.
 static inline MatmulShape matmul_shape(const int64_t* i) {
   const MatmulShape s = {i[0], i[1], i[2], i[3], i[4] != 0, i[5] != 0, i[6], i[7], i[8], i[9], i[10], i[11], i[12],

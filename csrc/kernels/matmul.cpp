@@ -1,25 +1,32 @@
-// matmul_f32, matmul_f64: C[batch] = activation(op(A[batch]) op(B[batch]) + bias (+ C[batch])), row-major.
+// matmul_f32, matmul_f64: C[batch] = gate(activation(op(A[batch]) op(B[batch]) + bias + dense (+ C[batch]))), row-major.
 //
 //   buffers   C [rows][columns], A [rows][depth] (transposed: [depth][rows]), B [depth][columns] (transposed:
-//             [columns][depth]), bias [columns] or [rows] (absent without a bias)
+//             [columns][depth]), then those that there are: bias [columns] or [rows], dense [rows][columns], packed
 //   integers  0 batch, 1 rows, 2 columns, 3 depth, 4 transposed_a, 5 transposed_b, 6 row_a, 7 row_b, 8 row_c (elements
 //             from one row in memory to the next), 9 matrix_a, 10 matrix_b, 11 matrix_c (to the next matrix of the
 //             batch; 0: one matrix for all), 12 bias (0 none, 1 along the columns, 2 along the rows), 13 activation
-//             (0 none, 1 relu, 2 leaky relu), 14 accumulate
-//   reals     0 slope of the leaky relu
+//             (0 none, 1 relu, 2 leaky relu), 14 accumulate, 15 what is done with the dense operand (0 nothing, 1 added
+//             before the activation, 2 the result is multiplied by 1 where it is > 0 and by a factor elsewhere, 3 the
+//             result is zero unless it is > 0), 16 row_dense, 17 matrix_dense, 18 packed: B comes from matmul_pack
+//   reals     0 slope of the leaky relu, 1 factor
 //   unit      a block of C (plans.h); matmul_plan gives units and scratch
 //
-// The trick: a panel of B (depth 320, as wide as a register tile) is packed into L1 and meets all rows of the block; A
-// is packed only where that pays. Few rows and a transposed B take inner products, which pack nothing.
+// matmul_pack_f32, matmul_pack_f64: what all blocks read, packed once. Buffers packed, A, B; the integers of the product;
+// a unit is a stretch of the sum. matmul_pack_plan gives the elements of `packed`, 0 where blocks pack for themselves.
 //
-// Measured in GFLOP/s on one core of an AMD EPYC of family 25, whose FMA peak is 117 in AVX-512 and AVX2 alike (49 in
-// SSE2; half of each in float64), and the fraction of that peak:
+// The work is done by product.h. Which operand is broadcast and which is read by vectors is chosen so that least has to
+// be transposed (matmul_shape): x w^T of a small batch transposes x and reads w where it lies.
 //
-//                          AVX-512 f32   AVX2 f32    SSE2 f32    AVX-512 f64
-//   2048 x 2048 x 2048      92  78 %      93  79 %    35  71 %    45  78 %
-//   64 x 512 x 784, B^T     99  85 %     100  85 %    35  71 %    49  83 %
-//   64 x 784 x 512         102  87 %     102  87 %    35  71 %    40  69 %
-//   512 x 784 x 64, A^T     92  79 %      85  73 %    29  59 %    45  76 %
+// Measured in percent of the FMA peak of one core of an AMD EPYC of family 25 (117 GFLOP/s in AVX-512 and AVX2 alike,
+// half of it in float64), medians of 5 beside other programs:
+//
+//                          AVX-512 f32   AVX2 f32
+//   2048 x 2048 x 2048         88           85        (float64: 86, 82)
+//   64 x 512 x 784, B^T        86           79
+//   256 x 512 x 784, B^T       84           74
+//   64 x 512 x 256             84           81
+//   512 x 784 x 64, A^T        83           82
+//   512 x 784 x 256, A^T       85           83
 #include "product.h"
 #include "registry.h"
 
