@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "convolution_plans.h"
+#include "winograd_plans.h"
 
 namespace cortex {
 
@@ -19,6 +20,15 @@ constexpr Planned PLANNED[] = {{"matmul", 15, matmul_plan},
                                {"convolution_input_gradient", 18, convolution_input_gradient_plan},
                                {"convolution_kernel_gradient", 18, convolution_kernel_gradient_plan},
                                {"sum_partials", 2, sum_partials_plan},
+                               {"winograd_filter", FILTER_INTEGERS, winograd_filter_plan},
+                               {"winograd_convolution", WINOGRAD_INTEGERS, winograd_convolution_plan},
+                               {"winograd_source", WINOGRAD_INTEGERS, winograd_source_plan},
+                               {"winograd_spread", WINOGRAD_INTEGERS, winograd_result_plan},
+                               {"winograd_product", WINOGRAD_INTEGERS, winograd_product_plan},
+                               {"winograd_result", WINOGRAD_INTEGERS, winograd_result_plan},
+                               {"winograd_input_gradient", WINOGRAD_INTEGERS, winograd_input_gradient_plan},
+                               {"winograd_correlate", WINOGRAD_INTEGERS, winograd_correlate_plan},
+                               {"winograd_kernel", WINOGRAD_INTEGERS, winograd_kernel_plan},
                                {"max_pool", 14, plane_plan},
                                {"max_pool_gradient", 14, plane_plan},
                                {"average_pool", 14, plane_plan},

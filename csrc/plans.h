@@ -16,8 +16,8 @@ struct Plan {
 
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-static inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static inline int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
+static constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static constexpr int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
 // `total` in equal pieces of at most `most`: 50 in pieces of 14 is 13, 13, 13, 11 and not 14, 14, 14, 8.
 static inline int64_t even_piece(int64_t total, int64_t most) {
   return total <= most ? total : divide_up(total, divide_up(total, most));
