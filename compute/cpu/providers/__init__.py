@@ -26,6 +26,7 @@ from ...ops import (
     Slice,
     Transpose,
 )
+from ...ops.arranged import Arranged
 from ...ops.fused import Fused
 from ...program import Op, Step
 from ..instruction import Instruction
@@ -51,12 +52,14 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
         random,
         reduction,
         rows,
+        winograd,
     )
 
     return {
         Map: (maps.map_,),
         MatMul: (contraction.matmul,),
-        Fused: (contraction.fused,),
+        Arranged: (winograd.convolution,),
+        Fused: (winograd.fused, contraction.fused),
         Convolution: (contraction.convolution, numpy_convolution.convolution),
         ConvolutionInputGradient: (
             contraction.convolution_input_gradient,
@@ -83,6 +86,10 @@ def keeps(step: Step) -> bool:
     """Whether a composite op is bound directly and need not be decomposed."""
     if isinstance(step.op, Scan):
         return step.op.length * len(step.op.body.steps) > UNROLLED_STEPS
+    if isinstance(step.op, Arranged):
+        from .winograd import applies
+
+        return applies(step.op, *(v.spec for v in step.inputs))
     return False
 
 
