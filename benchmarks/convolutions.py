@@ -1,6 +1,6 @@
 """Convolutions layer by layer and pass by pass: effective GFLOP/s of Winograd, of the direct kernels, and of torch.
 
-    python -P benchmarks/convolutions.py [LAYER ...] [--peak GFLOPS]
+    python benchmarks/convolutions.py [LAYER ...] [--peak GFLOPS]
 
 Effective: the multiplications and additions of the direct method, divided by the CPU seconds of one core. The transform
 of the filters, once a step in training and once for all in inference, stands apart. Training layers (batch 64) lie in
@@ -17,13 +17,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from harness import has, one_core
+from harness import ROOT, has, one_core
 
+sys.path.append(str(ROOT))
 one_core()
 
 import numpy as np  # noqa: E402
 
-from cortex.compute.cpu import CpuBackend  # noqa: E402
+from cortex.compute.cpu.backend import CpuBackend  # noqa: E402
 from cortex.compute.layouts import BATCH_LANES, CHANNELS_LAST  # noqa: E402
 from cortex.compute.ops import (  # noqa: E402
     Convolution,
