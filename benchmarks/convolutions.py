@@ -124,7 +124,9 @@ def torch_passes(layer: Layer) -> dict[str, Callable[[], object]]:
     torch.set_num_threads(1)
     last = torch.channels_last
     x = torch.randn(layer.batch, layer.channels, layer.image, layer.image).to(memory_format=last)
-    w = torch.randn(layer.filters, layer.channels, layer.kernel, layer.kernel).to(memory_format=last)
+    w = torch.randn(layer.filters, layer.channels, layer.kernel, layer.kernel).to(
+        memory_format=last
+    )
     p = layer.padding
     dy = torch.nn.functional.conv2d(x, w, padding=p)
     inputs = torch.nn.grad.conv2d_input
@@ -168,7 +170,8 @@ def report(layer: Layer, peak: float) -> None:
         cells = [f"{1e3 * own:.3f}", f"{1e3 * apart:.3f}", f"{layer.flops / own / 1e9:.0f}"]
         cells.append(f"{layer.flops / own / 1e9 / peak:.2f}")
         cells += [
-            f"{layer.flops / found[n] / 1e9:.0f}" if n in found else "-" for n in ("direct", "torch")
+            f"{layer.flops / found[n] / 1e9:.0f}" if n in found else "-"
+            for n in ("direct", "torch")
         ]
         cells.append(f"{error(layer, name, arranged[name]):.1e}")
         print(f"| {layer.name} | {name} | {' | '.join(cells)} |", flush=True)

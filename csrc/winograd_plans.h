@@ -153,9 +153,14 @@ static inline Plan winograd_input_gradient_plan(const int64_t* integer, int64_t 
 // Kernel gradient: dU is [product][filter][channel]; a unit sums a block of filters of one product.
 constexpr int64_t SUM_FILTERS = 60, SUM_DEPTH = 512, KERNEL_FILTERS = 8;
 static inline int64_t kernel_product(const WinogradShape& s) { return round_up(s.filters * s.channels, 16) + 16; }
-static inline Plan winograd_correlate_plan(const int64_t* integer, int64_t) {
+// Wide layers transpose V into panels of channels: no horizontal sums, which cost as much as 64 products each.
+static inline bool sums_in_panels(const WinogradShape& s) { return s.channels >= 32 && s.filters >= 32; }
+static inline int64_t sum_filters(const WinogradShape& s) {
+  return even_piece(s.filters, sums_in_panels(s) ? 256 : SUM_FILTERS);
+}
+static inline Plan winograd_correlate_plan(const int64_t* integer, int64_t element) {
   const WinogradShape s = winograd_shape(integer);
-  return {PRODUCTS * divide_up(s.filters, even_piece(s.filters, SUM_FILTERS)), 0, 1};
+  return {PRODUCTS * divide_up(s.filters, sum_filters(s)), sums_in_panels(s) ? SUM_DEPTH * PAIR * element : 0, 1};
 }
 static inline Plan winograd_kernel_plan(const int64_t* integer, int64_t) {
   return {divide_up(winograd_shape(integer).filters, KERNEL_FILTERS), 0, 1};

@@ -129,17 +129,15 @@ def run(case: Case, passes: tuple[str, ...] | None = None):
     passes = passes or (("y", "dx", "dw") if case.layout is BATCH_LANES else ("y",))
     x, w, dy = case.arrays()
     executable = compiled(case, passes)
-    assert [s.provider for s in executable.report.steps if s.op == "Arranged"] == ["winograd"] * len(
-        passes
-    )
+    assert [s.provider for s in executable.report.steps if s.op == "Arranged"] == [
+        "winograd"
+    ] * len(passes)
     executable.write("x", arrange(case.layout, x))
     executable.write("dy", arrange(case.layout, dy))
     executable.write("w", w)
     executable.run()
     results = {n: executable.read(n) for n in passes}
-    return {
-        n: v if n == "dw" else restored(case.layout, v, case.batch) for n, v in results.items()
-    }
+    return {n: v if n == "dw" else restored(case.layout, v, case.batch) for n, v in results.items()}
 
 
 def check(case: Case):
@@ -245,9 +243,7 @@ def execute(low, made, inputs, y):
     for root, array in memory.items():
         root.address = array.ctypes.data
     for i in made:
-        native.run_kernel(
-            i.target, i.buffers, i.integers, i.reals, i.units, i.grain, i.scratch
-        )
+        native.run_kernel(i.target, i.buffers, i.integers, i.reals, i.units, i.grain, i.scratch)
     return memory[low.storage.place[y].root].reshape(y.shape)
 
 

@@ -100,7 +100,13 @@ def shapes(op: Op, *specs: Spec) -> Shapes | None:
         return None
     (top, bottom), (left, right) = inner.window.padding
     found = Shapes(
-        op.batch, x[1], (x[2], x[3]), filters, inner.window.size[0], (top, bottom, left, right), last
+        op.batch,
+        x[1],
+        (x[2], x[3]),
+        filters,
+        inner.window.size[0],
+        (top, bottom, left, right),
+        last,
     )
     return found if min(found.channels, found.filters) >= LEAST_DEPTH else None
 
@@ -133,7 +139,9 @@ def seconds(op: Op, *specs: Spec) -> float | None:
     columns = tiles * s.lanes
     products = 2 * PRODUCTS * s.channels * s.filters * columns
     moved = 4 * 3 * PRODUCTS * columns * (s.channels + s.filters)
-    return products / PRODUCT_RATE + (moved + 8 * PRODUCTS * s.channels * s.filters) / TRANSFORM_RATE
+    return (
+        products / PRODUCT_RATE + (moved + 8 * PRODUCTS * s.channels * s.filters) / TRANSFORM_RATE
+    )
 
 
 def applies(op: Op, *specs: Spec) -> bool:
