@@ -24,6 +24,9 @@ POINTS, PRODUCTS = 6, 36
 LEAST_DEPTH = 8  # channels and filters below which the transforms cost more than they save
 LARGE = 1 << 16  # channels x filters: transformed filters of 9.4 MB, read once per instruction
 CHUNK_BYTES = 8 << 20  # transforms of a chunk of tiles, within L3
+SUM_BYTES = (
+    3 << 20
+)  # the same for the kernel gradient: 8 MB took 1.6 times as long beside busy neighbours
 
 # Measured on one core of Zen 4 with a peak of 117 GFLOP/s: products, and bytes of images and transforms moved.
 PRODUCT_RATE, TRANSFORM_RATE = 95e9, 25e9
@@ -296,7 +299,7 @@ def _kernel_gradient(
 ) -> list[Instruction]:
     du = _floats(low, PRODUCTS * (_up(s.filters * s.channels, 16) + 16))
     tile = PRODUCTS * (s.channels + s.filters) * 4 * LANES
-    chunk = min(s.tiles, max(4, CHUNK_BYTES // tile // 2 * 2))
+    chunk = min(s.tiles, max(4, SUM_BYTES // tile // 2 * 2))
     instructions = []
     for first in range(0, s.tiles, chunk):
         count = min(chunk, s.tiles - first)
