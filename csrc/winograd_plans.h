@@ -1,8 +1,5 @@
 // Geometry and blocks of Winograd convolutions, from the shape alone (see plans.h).
 //
-// The third number of a plan is the size, in elements, of what lies in memory of the plan: U for the filter, V for the
-// source, E or M for spread and result, dU for correlate.
-//
 // The integers of all kernels that know the image:
 //   0 batch, 1 channels, 2 height, 3 width, 4 filters, 5 kernel (r x r), 6 pad_top, 7 pad_bottom, 8 pad_left,
 //   9 pad_right (a padding may be negative), 10 channels last (0: batch lanes), 11 bias (0, 1), 12 activation,
@@ -70,12 +67,12 @@ static inline Matrices matrices_of(const WinogradShape& s, int64_t channels, int
 // winograd_filter: 0 rows, 1 depth, 2 kernel, 3 elements from row to row of w, 4 along the depth, 5 flipped,
 // 6 panels (of 32 columns, for channels last; else tiles of rows).
 constexpr int64_t FILTER_INTEGERS = 7, FILTER_DEPTH = 16;
+static inline Plan winograd_filter_plan(const int64_t* i, int64_t) {
+  return {divide_up(i[1], FILTER_DEPTH), 0, 1};
+}
 // Elements from one product to the next.
 static inline int64_t filter_product(int64_t rows, int64_t depth, bool panels) {
   return panels ? round_up(rows, PAIR) * depth : round_up(rows * depth + 16, 16);
-}
-static inline Plan winograd_filter_plan(const int64_t* i, int64_t) {
-  return {divide_up(i[1], FILTER_DEPTH), 0, PRODUCTS * filter_product(i[0], i[1], i[6]) + SLACK};
 }
 
 // ---------------------------------------------------------------- all stages in one unit
@@ -123,12 +120,12 @@ static inline Stage winograd_stage(const WinogradShape& s, int64_t channels) {
 static inline Plan winograd_source_plan(const int64_t* integer, int64_t) {
   const WinogradShape s = winograd_shape(integer);
   const Stage stage = winograd_stage(s, s.channels);
-  return {stage.tile_blocks * stage.channel_blocks, 0, matrices_of(s, s.channels, s.count).size() + 2 * SLACK};
+  return {stage.tile_blocks * stage.channel_blocks, 0, 1};
 }
 static inline Plan winograd_result_plan(const int64_t* integer, int64_t) {  // and winograd_spread
   const WinogradShape s = winograd_shape(integer);
   const Stage stage = winograd_stage(s, s.filters);
-  return {stage.tile_blocks * stage.channel_blocks, 0, matrices_of(s, s.filters, s.count).size() + 2 * SLACK};
+  return {stage.tile_blocks * stage.channel_blocks, 0, 1};
 }
 
 static inline int64_t product_tiles(const WinogradShape& s) {
@@ -156,10 +153,14 @@ static inline Plan winograd_input_gradient_plan(const int64_t* integer, int64_t 
 // Kernel gradient: dU is [product][filter][channel]; a unit sums a block of filters of one product.
 constexpr int64_t SUM_FILTERS = 60, SUM_DEPTH = 512, KERNEL_FILTERS = 8;
 static inline int64_t kernel_product(const WinogradShape& s) { return round_up(s.filters * s.channels, 16) + 16; }
-static inline Plan winograd_correlate_plan(const int64_t* integer, int64_t) {
+// Wide layers transpose V into panels of channels: no horizontal sums, which cost as much as 64 products each.
+static inline bool sums_in_panels(const WinogradShape& s) { return s.channels >= 32 && s.filters >= 32; }
+static inline int64_t sum_filters(const WinogradShape& s) {
+  return even_piece(s.filters, sums_in_panels(s) ? 256 : SUM_FILTERS);
+}
+static inline Plan winograd_correlate_plan(const int64_t* integer, int64_t element) {
   const WinogradShape s = winograd_shape(integer);
-  return {PRODUCTS * divide_up(s.filters, even_piece(s.filters, SUM_FILTERS)), 0,
-          PRODUCTS * kernel_product(s) + SLACK};
+  return {PRODUCTS * divide_up(s.filters, sum_filters(s)), sums_in_panels(s) ? SUM_DEPTH * PAIR * element : 0, 1};
 }
 static inline Plan winograd_kernel_plan(const int64_t* integer, int64_t) {
   return {divide_up(winograd_shape(integer).filters, KERNEL_FILTERS), 0, 1};

@@ -32,7 +32,9 @@ class CpuCosts:
             return _moved(inputs, outputs)
         from .providers import lanes, winograd
 
-        found = (lanes.seconds(op, *inputs), winograd.seconds(op, inputs, outputs, self.exact))
+        found = [lanes.seconds(op, *inputs)]
+        if not self.exact:
+            found.append(winograd.seconds(op, *inputs))
         return min((t for t in found if t is not None), default=None)
 
     def reorder(self, value: Spec, layout: Layout) -> float:

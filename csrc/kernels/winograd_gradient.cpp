@@ -68,15 +68,50 @@ void correlate_rows(const WinogradShape& s, const float* e, const Matrices& filt
   }
 }
 
+// The same for wide layers: V of 32 channels is transposed, [depth][channel], and multiplied by elements of E.
+void correlate_panels(const WinogradShape& s, const float* e, const Matrices& filters, const float* v,
+                      const Matrices& channels, int64_t f0, int64_t f1, float* du, float* panel) {
+  constexpr int64_t COLUMNS = 2 * WIDTH;
+  const int64_t all = s.count * BLOCK_LANES, step = row_tile(f1 - f0);
+  for (int64_t c = 0; c < s.channels; c += COLUMNS)
+    for (int64_t d = 0; d < all; d += SUM_DEPTH) {
+      const int64_t depth = smaller(SUM_DEPTH, all - d), columns = smaller(COLUMNS, s.channels - c);
+      for (int64_t i = 0; i < depth; i += WIDTH)
+        for (int64_t j = 0; j < COLUMNS; j += WIDTH) {
+          Floats rows[WIDTH];
+          for (int64_t r = 0; r < WIDTH; r++)
+            rows[r] = j + r < columns ? load(v + (c + j + r) * channels.channel + d + i) : Floats{};
+          transpose<float>(rows);
+          for (int64_t r = 0; r < WIDTH; r++) store(panel + (i + r) * COLUMNS + j, rows[r]);
+        }
+      for (int64_t f = f0; f < f1; f += step) {
+        Tile<float> tile = {};
+        tile.a = e + f * filters.channel + d;
+        tile.a_row = filters.channel;
+        tile.a_k = 1;
+        tile.b = panel;
+        tile.b_k = COLUMNS;
+        tile.depth = depth;
+        tile.c = du + f * s.channels + c;
+        tile.c_row = s.channels;
+        tile.accumulate = s.first + d > 0;
+        run_tile<float, false>(int(smaller(step, f1 - f)), columns, tile);
+      }
+    }
+}
+
 void correlate(const Call& call, int64_t start, int64_t stop) {
   const WinogradShape s = winograd_shape(call.integer);
   const Matrices filters = row_matrices(s.filters, s.count), channels = row_matrices(s.channels, s.count);
-  const int64_t step = even_piece(s.filters, SUM_FILTERS), blocks = divide_up(s.filters, step);
+  const int64_t step = sum_filters(s), blocks = divide_up(s.filters, step);
   for (int64_t unit = start; unit < stop; unit++) {
     const int64_t k = unit / blocks, f = unit % blocks * step;
-    correlate_rows(s, (const float*)call.buffer[1] + k * filters.product, filters,
-                   (const float*)call.buffer[2] + k * channels.product, channels, f, smaller(s.filters, f + step),
-                   (float*)call.buffer[0] + k * kernel_product(s));
+    const float* const e = (const float*)call.buffer[1] + k * filters.product;
+    const float* const v = (const float*)call.buffer[2] + k * channels.product;
+    float* const du = (float*)call.buffer[0] + k * kernel_product(s);
+    const int64_t end = smaller(s.filters, f + step);
+    if (sums_in_panels(s)) correlate_panels(s, e, filters, v, channels, f, end, du, (float*)call.scratch);
+    else correlate_rows(s, e, filters, v, channels, f, end, du);
   }
 }
 

@@ -69,7 +69,7 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
         MatMul: (contraction.matmul,),
         Arranged: (winograd.arranged, lanes.arranged),
         Chain: (lanes.chain,),
-        Fused: (contraction.fused, winograd.fused, lanes.fused),
+        Fused: (contraction.fused, winograd.fused_if_faster, lanes.fused),
         Convolution: (contraction.convolution, numpy_convolution.convolution),
         ConvolutionInputGradient: (
             contraction.convolution_input_gradient,
@@ -106,7 +106,7 @@ def keep(group: Group | None) -> Callable[[Step], bool]:
             return group is not None
         if isinstance(step.op, SummedMap):
             return fits(step.op, step.inputs)
-        return lanes.keeps(step) or winograd.keeps(step)
+        return lanes.keeps(step) or winograd.applies(step.op, *(v.spec for v in step.inputs))
 
     return kept
 

@@ -1,19 +1,17 @@
-"""Winograd convolutions on arranged values: fewer multiplications for kernels of 2 x 2 to 5 x 5 with stride 1.
+"""Winograd convolutions of arranged images: square kernels of 2 to 5, stride 1, one group, float32.
 
-A tile of m x m results of an r x r kernel, m + r = 7, takes 36 multiplications for each pair of channels instead of
-m m r r (csrc/winograd.h). All three passes have that form in batch lanes, the forward pass also in channels last. The
-transformed kernels are an instruction of their own: in inference they are prepared once.
+The filters are transformed by an instruction of their own, for every pass of every run. Where they are small (both
+transforms of a few tiles and the filters share L2) all stages run in one unit, else each stage is an instruction.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ...layouts import BATCH_LANES, CHANNELS_LAST, LANES
-from ...ops import Convolution, ConvolutionInputGradient, ConvolutionKernelGradient
+from ...ops import Convolution, ConvolutionInputGradient, ConvolutionKernelGradient, Window
 from ...ops.arranged import Arranged
 from ...ops.fused import Fused
 from ...program import Op, Step, Value
@@ -24,278 +22,316 @@ from ..native import native
 from . import lanes
 from .contraction import NONE, Finish, finish
 
-PRODUCTS = 36
-CACHED_FILTERS = (
-    6 << 20
-)  # bytes of U that a unit may read: beyond a part of L3, stages read it once for all tiles
-STAGE_BYTES = 12 << 20  # of transforms between the stages, to stay in L3 beside U
-SUMS_BYTES = 8 << 20  # of transforms whose products are summed at a time
+POINTS, PRODUCTS = 6, 36
+LEAST_DEPTH = 8  # channels and filters below which the transforms cost more than they save
+LARGE = 1 << 16  # channels x filters: transformed filters of 9.4 MB, read once per instruction
+CHUNK_BYTES = 8 << 20  # transforms of a chunk of tiles, within L3
+SUM_BYTES = (
+    3 << 20
+)  # the same for the kernel gradient: 8 MB took 1.6 times as long beside busy neighbours
 
-# Of one core, measured on an EPYC of family 25 (117 GFLOP/s at most); only ratios to other kernels' times matter.
-RATE = 95e9  # operations a second in the products
-SUM_RATE = 75e9  # in sums over tiles, whose results are added up across a vector
-TILE = 30e-9  # seconds to transform one tile of one channel in 16 lanes
-FILTER = 5e-9  # seconds to transform one kernel
-STREAM = 12e9  # bytes a second through L3
+# Measured on one core of Zen 4 with a peak of 117 GFLOP/s: products, and bytes of images and transforms moved.
+PRODUCT_RATE, TRANSFORM_RATE = 95e9, 25e9
 
 
 @dataclass(frozen=True)
-class Geometry:
-    """A forward convolution on arranged images, as the kernels take it."""
+class Shapes:
+    """The forward convolution that a pass belongs to."""
 
     batch: int
     channels: int
-    extents: Shape
+    image: tuple[int, int]
     filters: int
     kernel: int
-    padding: tuple[int, int, int, int]  # top, bottom, left, right
-    channels_last: bool
+    padding: tuple[int, int, int, int]  # top, bottom, left, right; negative cuts
+    last: bool  # channels last, else batch lanes
+
+    @property
+    def out(self) -> tuple[int, int]:
+        """Size of the result."""
+        top, bottom, left, right = self.padding
+        less = 1 - self.kernel
+        return self.image[0] + top + bottom + less, self.image[1] + left + right + less
 
     @property
     def step(self) -> int:
-        """Results of a tile along a side."""
-        return 7 - self.kernel
-
-    @property
-    def results(self) -> Shape:
-        """Height and width of the results."""
-        top, bottom, left, right = self.padding
-        h, w = self.extents
-        return h + top + bottom - self.kernel + 1, w + left + right - self.kernel + 1
+        """Results of a tile along one side."""
+        return POINTS + 1 - self.kernel
 
     @property
     def tiles(self) -> int:
-        """Tiles of all images; one of sixteen examples in batch lanes."""
-        blocks = self.batch if self.channels_last else -(-self.batch // LANES)
-        return blocks * math.prod(-(-n // self.step) for n in self.results)
+        """Tiles of all blocks of examples."""
+        blocks = self.batch if self.last else -(-self.batch // LANES)
+        return blocks * -(-self.out[0] // self.step) * -(-self.out[1] // self.step)
 
-    def backwards(self) -> Geometry:
-        """Return the convolution of dy with the flipped kernel that gives dx."""
-        padding = tuple(self.kernel - 1 - p for p in self.padding)
-        return replace(
-            self,
-            channels=self.filters,
-            filters=self.channels,
-            extents=self.results,
-            padding=padding,
-        )
+    @property
+    def lanes(self) -> int:
+        """Examples of a tile."""
+        return 1 if self.last else LANES
+
+    def flipped(self) -> Shapes:
+        """The forward convolution, with flipped filters, that is this one's input gradient."""
+        top, bottom, left, right = (self.kernel - 1 - p for p in self.padding)
+        return Shapes(
+            self.batch, self.filters, self.out, self.channels, self.kernel,
+            (top, bottom, left, right), self.last,
+        )  # fmt: skip
 
     def integers(
-        self, end: Finish | None = None, first: int = 0, count: int = 0, rows: bool = False
+        self, bias: int = 0, kind: int = NONE, first: int = 0, count: int = 0, rows: int = 0
     ) -> tuple[int, ...]:
-        """Return the integers of the kernels (csrc/winograd_plans.h)."""
-        bias, kind = (end.bias is not None, end.activation) if end is not None else (False, NONE)
+        """The integers of the kernels (csrc/winograd_plans.h)."""
         return (
-            self.batch, self.channels, *self.extents, self.filters, self.kernel, *self.padding,
-            int(self.channels_last), int(bias), kind, first, count, int(rows),
+            self.batch, self.channels, *self.image, self.filters, self.kernel, *self.padding,
+            int(self.last), bias, kind, first, count, rows,
         )  # fmt: skip
 
 
-def geometry(op: Arranged, inputs: Sequence[Spec], outputs: Sequence[Spec]) -> Geometry | None:
-    """Return the forward convolution behind an arranged pass, or None where these kernels do not run it."""
-    inner = op.op
-    if type(inner) not in (Convolution, ConvolutionInputGradient, ConvolutionKernelGradient):
+def shapes(op: Op, *specs: Spec) -> Shapes | None:
+    """Return the forward convolution behind an arranged convolution or gradient, None where Winograd does not fit."""
+    if not isinstance(op, Arranged) or op.layout not in (BATCH_LANES, CHANNELS_LAST):
         return None
-    images, results = {
-        Convolution: (inputs[0], outputs[0]),
-        ConvolutionInputGradient: (outputs[0], inputs[0]),
-        ConvolutionKernelGradient: (inputs[0], inputs[1]),
-    }[type(inner)]
-    window, last = inner.window, op.layout == CHANNELS_LAST  # type: ignore[attr-defined]
-    square = window.rank == 2 and window.size[0] == window.size[1] and 2 <= window.size[0] <= 5
-    plain = window.stride == (1, 1) and window.dilation == (1, 1) and inner.groups == 1  # type: ignore[attr-defined]
-    fits = images.dtype == "float32" and not (last and not isinstance(inner, Convolution))
-    if native() is None or not (square and plain and fits and images.size and results.size):
+    inner, last = op.op, op.layout == CHANNELS_LAST
+    if isinstance(inner, Convolution):
+        x, filters = op.layout.dense(specs[0].shape, op.batch), specs[1].shape[0]
+    elif isinstance(inner, ConvolutionInputGradient) and not last:
+        filters, channels = specs[1].shape[:2]
+        x = (op.batch, channels, *inner.extents)
+    elif isinstance(inner, ConvolutionKernelGradient) and not last:
+        x, filters = op.layout.dense(specs[0].shape, op.batch), specs[1].shape[1]
+    else:
         return None
-    n, c, h, w = op.layout.dense(images.shape, op.batch)
-    filters = op.layout.dense(results.shape, op.batch)[1]
-    (top, bottom), (left, right) = window.padding
-    return Geometry(n, c, (h, w), filters, window.size[0], (top, bottom, left, right), last)
-
-
-def seconds(
-    op: Arranged, inputs: Sequence[Spec], outputs: Sequence[Spec], exact: bool
-) -> float | None:
-    """Return the estimated time of one core for an arranged pass, or None where these kernels do not run it."""
-    g = geometry(op, inputs, outputs)
-    if g is None or exact:
+    if not _fits(inner.window, inner.groups, specs[0].dtype, x):
         return None
-    width = 1 if g.channels_last else LANES
-    pairs = g.channels * g.filters
-    if isinstance(op.op, ConvolutionInputGradient) and _flipped(g):
-        g = g.backwards()
-    work = 2 * PRODUCTS * g.tiles * width * pairs
-    transforms = g.tiles * width / LANES * (g.channels + g.filters) * TILE
-    rate = SUM_RATE if isinstance(op.op, ConvolutionKernelGradient) else RATE
-    total = work / rate + transforms + pairs * FILTER
-    staged = isinstance(op.op, ConvolutionKernelGradient) or 4 * PRODUCTS * pairs > CACHED_FILTERS
-    if staged:
-        total += 8 * PRODUCTS * (g.tiles * width * (g.channels + g.filters) + pairs) / STREAM
-    return total
+    (top, bottom), (left, right) = inner.window.padding
+    found = Shapes(
+        op.batch,
+        x[1],
+        (x[2], x[3]),
+        filters,
+        inner.window.size[0],
+        (top, bottom, left, right),
+        last,
+    )
+    return found if min(found.channels, found.filters) >= LEAST_DEPTH else None
 
 
-def _flipped(g: Geometry) -> bool:
-    """Whether dx takes no more tiles than dy: then no sums over overlapping tiles are needed."""
-    return g.backwards().tiles <= g.tiles
+def _fits(window: Window, groups: int, dtype: str, x: Shape) -> bool:
+    return (
+        window.rank == 2
+        and window.size[0] == window.size[1]
+        and 2 <= window.size[0] <= 5
+        and window.stride == window.dilation == (1, 1)
+        and not window.ceil
+        and groups == 1
+        and dtype == "float32"
+        and 0 not in x
+    )
 
 
-def pays(op: Arranged, inputs: Sequence[Spec], outputs: Sequence[Spec], exact: bool) -> bool:
-    """Whether these kernels run a pass, and faster than the direct ones."""
-    mine = seconds(op, inputs, outputs, exact)
-    other = lanes.seconds(op, *inputs)
-    return mine is not None and (other is None or mine < other)
+def seconds(op: Op, *specs: Spec) -> float | None:
+    """Estimated seconds on one core of an arranged convolution or gradient, None where Winograd does not apply.
+
+    36 products of channels x filters for each tile, and memory traffic: each pixel once, each transform of a tile
+    written and read, the transformed filters written and read.
+    """
+    s = shapes(op, *specs)
+    if s is None:
+        return None
+    tiles = s.tiles
+    if isinstance(op, Arranged) and isinstance(op.op, ConvolutionInputGradient):
+        tiles = s.tiles if _as_adjoint(s) else s.flipped().tiles
+    columns = tiles * s.lanes
+    products = 2 * PRODUCTS * s.channels * s.filters * columns
+    moved = 4 * 3 * PRODUCTS * columns * (s.channels + s.filters)
+    return (
+        products / PRODUCT_RATE + (moved + 8 * PRODUCTS * s.channels * s.filters) / TRANSFORM_RATE
+    )
 
 
-def keeps(step: Step) -> bool:
-    """Whether these kernels can run an arranged op; whether they are the fastest is decided later."""
-    op, specs = step.op, ([v.spec for v in step.inputs], [v.spec for v in step.outputs])
-    return isinstance(op, Arranged) and geometry(op, *specs) is not None
+def applies(op: Op, *specs: Spec) -> bool:
+    """Whether the compiled engine is there and has Winograd kernels for an op."""
+    return native() is not None and shapes(op, *specs) is not None
 
 
-def accepts_epilogue(op: Fused, inputs: Sequence[Value]) -> bool:
-    """Whether a Winograd convolution adds this bias and applies this activation."""
-    inner = op.op
-    if not isinstance(inner, Arranged) or not isinstance(inner.op, Convolution):
-        return False
-    specs = [v.spec for v in inputs]
-    return geometry(inner, specs, op.infer(*specs)) is not None and _end(op, specs) is not None
+def _chosen(low: Lowering, op: Op, *specs: Spec) -> Shapes | None:
+    if native() is None or low.exact:
+        return None
+    return shapes(op, *specs)
 
 
-def _end(op: Fused, inputs: Sequence[Spec]) -> Finish | None:
-    out = op.infer(*inputs)[0]
-    axis = 1 if isinstance(op.op, Arranged) and op.op.layout == BATCH_LANES else -1
-    return finish(op.expression, out, inputs[op.arity :], axis, takes_dense=False)
+def _pays(op: Op, *specs: Spec) -> bool:
+    """Whether the direct kernels would take longer."""
+    mine, direct = seconds(op, *specs), lanes.seconds(op, *specs)
+    return mine is not None and (direct is None or mine < direct)
 
 
 def arranged(low: Lowering, step: Step) -> list[Instruction] | None:
-    """One pass of an arranged convolution."""
-    op = step.op
-    inputs, outputs = low.operands(step.inputs), low.operands(step.outputs)
-    if not isinstance(op, Arranged):
+    """An arranged convolution or gradient, where that is faster than the direct kernels."""
+    return convolution(low, step) if _pays(step.op, *(v.spec for v in step.inputs)) else None
+
+
+def convolution(low: Lowering, step: Step) -> list[Instruction] | None:
+    """An arranged convolution, or one of its gradients."""
+    s = _chosen(low, step.op, *(v.spec for v in step.inputs))
+    if s is None or not isinstance(step.op, Arranged):
         return None
-    specs = [o.spec for o in inputs], [o.spec for o in outputs]
-    g = geometry(op, *specs)
-    if g is None or not pays(op, *specs, low.exact):
+    a, b = low.operands(step.inputs)
+    out = low.operand(step.outputs[0])
+    if isinstance(step.op.op, Convolution):
+        return _forward(low, s, out, a, b)
+    if isinstance(step.op.op, ConvolutionInputGradient):
+        return _input_gradient(low, s, out, a, b)
+    return _kernel_gradient(low, s, out, a, b)
+
+
+def accepts_epilogue(op: Fused, inputs: Sequence[Value]) -> bool:
+    """Whether an arranged convolution adds this bias, one number a filter, and applies this activation."""
+    specs = [v.spec for v in inputs]
+    return applies(op.op, *specs[: op.arity]) and _end(op, specs) is not None
+
+
+def _end(op: Fused, specs: Sequence[Spec]) -> Finish | None:
+    inner = op.op
+    if not isinstance(inner, Arranged) or not isinstance(inner.op, Convolution):
         return None
-    passes: dict[type[Op], Any] = {
-        Convolution: _forward,
-        ConvolutionInputGradient: _input_gradient,
-        ConvolutionKernelGradient: _kernel_gradient,
-    }
-    made: list[Instruction] = passes[type(op.op)](low, g, outputs[0], *inputs)
-    return made
+    axis = 1 if inner.layout == BATCH_LANES else -1
+    out = op.infer(*specs)[0]
+    return finish(op.expression, out, specs[op.arity :], axis, takes_dense=False)
 
 
 def fused(low: Lowering, step: Step) -> list[Instruction] | None:
-    """An arranged convolution with its bias and activation."""
+    """An arranged convolution that adds its bias and applies its activation."""
+    op, specs = step.op, [v.spec for v in step.inputs]
+    end = _end(op, specs) if isinstance(op, Fused) else None
+    if not isinstance(op, Fused) or end is None:
+        return None
+    s = _chosen(low, op.op, *specs[: op.arity])
+    if s is None:
+        return None
+    x, w, *bias = low.operands(step.inputs)
+    out = low.operand(step.outputs[0])
+    return _forward(low, s, out, x, w, bias[0] if bias else None, end.activation)
+
+
+def fused_if_faster(low: Lowering, step: Step) -> list[Instruction] | None:
+    """As `fused`, where that is faster than the direct kernels."""
     op = step.op
-    if not isinstance(op, Fused) or not isinstance(op.op, Arranged):
+    if not isinstance(op, Fused) or not _pays(op.op, *(v.spec for v in step.inputs)):
         return None
-    inputs, target = low.operands(step.inputs), low.operand(step.outputs[0])
-    specs, out = [o.spec for o in inputs], [target.spec]
-    g, end = geometry(op.op, specs, out), _end(op, specs)
-    if g is None or end is None or not isinstance(op.op.op, Convolution):
-        return None
-    if not pays(op.op, specs, out, low.exact):
-        return None
-    bias = inputs[op.arity :] if end.bias is not None else ()
-    return _forward(low, g, target, *inputs[: op.arity], *bias, end=end)
+    return fused(low, step)
 
 
-def _call(
-    name: str, target: Operand, inputs: Sequence[Operand], integers: tuple[int, ...]
+def _run(
+    name: str,
+    out: Operand,
+    inputs: tuple[Operand, ...],
+    integers: tuple[int, ...],
 ) -> Instruction:
     module: Any = native()
-    name = f"winograd_{name}_f32"
-    units, scratch, _ = module.plan(name, list(integers))
+    units, scratch, _ = module.plan(f"winograd_{name}_f32", list(integers))
     return Instruction(
-        "native", name, (target,), tuple(inputs), integers=integers, reals=(0.0,), units=units,
-        scratch=scratch, provider="native winograd",
+        "native", f"winograd_{name}_f32", (out,), inputs, integers=integers, reals=(0.0,),
+        units=units, scratch=scratch, provider="winograd",
     )  # fmt: skip
 
 
-def _size(name: str, integers: tuple[int, ...]) -> int:
-    """Return the elements of memory that lies between instructions (csrc/winograd_plans.h)."""
-    module: Any = native()
-    return int(module.plan(f"winograd_{name}_f32", list(integers))[2])
+def _floats(low: Lowering, count: int) -> Operand:
+    return low.temporary((count,), "float32")
 
 
-def _filters(
-    low: Lowering,
-    w: Operand,
-    rows: int,
-    depth: int,
-    moves: tuple[int, int],
-    flipped: bool,
-    panels: bool,
-) -> tuple[Instruction, Operand]:
-    """Return the instruction that transforms kernels, and where they lie then."""
-    kernel = w.spec.shape[-1]
-    integers = (rows, depth, kernel, *moves, int(flipped), int(panels))
-    u = low.temporary((_size("filter", integers),), "float32")
-    return _call("filter", u, (w,), integers), u
+def _up(value: int, unit: int) -> int:
+    return -(-value // unit) * unit
+
+
+def _panels(channels: int, tiles: int) -> int:
+    """Elements of a `panel_matrices`, of winograd_plans.h."""
+    return PRODUCTS * (-(-tiles // 2) * channels * 32 + 16)
+
+
+def _rows(channels: int, tiles: int) -> int:
+    """Elements of a `row_matrices`."""
+    return PRODUCTS * (_up(channels * (_up(tiles, 2) * 16 + 16), 32) + 16)
+
+
+def _pixels(channels: int, tiles: int) -> int:
+    """Elements of a `pixel_matrices`."""
+    return PRODUCTS * (_up(tiles * (_up(channels, 32) + 16), 32) + 16)
+
+
+def filters(
+    low: Lowering, w: Operand, transposed: bool, flipped: bool, panels: bool
+) -> tuple[Operand, Instruction]:
+    """U = G w G^T as operand of a product whose rows are the filters, or the channels where `transposed`."""
+    (o, c), r = w.spec.shape[:2], w.spec.shape[2]
+    along_filters, along_channels = c * r * r, r * r
+    rows, depth = (c, o) if transposed else (o, c)
+    strides = (along_channels, along_filters) if transposed else (along_filters, along_channels)
+    product = _up(rows, 32) * depth if panels else _up(rows * depth + 16, 16)
+    u = _floats(low, PRODUCTS * product)
+    integers = (rows, depth, r, *strides, int(flipped), int(panels))
+    return u, _run("filter", u, (w,), integers)
 
 
 def _forward(
     low: Lowering,
-    g: Geometry,
+    s: Shapes,
     y: Operand,
     x: Operand,
     w: Operand,
-    *bias: Operand,
-    end: Finish | None = None,
-    flipped: bool = False,
+    bias: Operand | None = None,
+    kind: int = NONE,
+    flip: bool = False,
 ) -> list[Instruction]:
-    taps = g.kernel * g.kernel
-    along = g.filters * taps if flipped else taps
-    row = taps if flipped else g.channels * taps
-    transform, u = _filters(low, w, g.filters, g.channels, (row, along), flipped, g.channels_last)
-    if 4 * PRODUCTS * g.channels * g.filters <= CACHED_FILTERS:
-        return [transform, _call("convolution", y, (x, u, *bias), g.integers(end))]
-    made = [transform]
-    for first, count in _chunks(g, STAGE_BYTES):
-        integers = g.integers(end, first, count)
-        v = low.temporary((_size("source", integers),), "float32")
-        m = low.temporary((_size("result", integers),), "float32")
-        made += [
-            _call("source", v, (x,), integers),
-            _call("product", m, (v, u), integers),
-            _call("result", y, (m, *bias), integers),
+    u, made = filters(low, w, flip, flip, s.last)
+    end = () if bias is None else (bias,)
+    form = (int(bias is not None), kind)
+    if s.channels * s.filters < LARGE:
+        return [made, _run("convolution", y, (x, u, *end), s.integers(*form))]
+    size = _pixels if s.last else _panels
+    instructions = [made]
+    columns = max(128, CHUNK_BYTES // (PRODUCTS * 2 * (s.channels + s.filters)))
+    chunk = min(s.tiles, _up(-(-columns // s.lanes), 2))
+    for first in range(0, s.tiles, chunk):
+        count = min(chunk, s.tiles - first)
+        v, m = _floats(low, size(s.channels, count)), _floats(low, size(s.filters, count))
+        integers = s.integers(*form, first, count)
+        instructions += [
+            _run("source", v, (x,), integers),
+            _run("product", m, (v, u), integers),
+            _run("result", y, (m, *end), integers),
         ]
-    return made
+    return instructions
 
 
-def _chunks(g: Geometry, limit: int) -> list[tuple[int, int]]:
-    """Cut the tiles so that the transforms of a chunk take so many bytes; an even number of tiles each."""
-    width = 1 if g.channels_last else LANES
-    most = max(4, limit // (4 * PRODUCTS * width * (g.channels + g.filters)) // 2 * 2)
-    pieces = -(-g.tiles // most)
-    even = -(-g.tiles // pieces) // 2 * 2 + 2 if pieces > 1 else g.tiles
-    return [(first, min(even, g.tiles - first)) for first in range(0, g.tiles, even)]
+def _as_adjoint(s: Shapes) -> bool:
+    """Whether the tiles of dy are so much fewer than those of dx that sums over overlapping tiles pay."""
+    return 10 * s.tiles <= 8 * s.flipped().tiles
 
 
 def _input_gradient(
-    low: Lowering, g: Geometry, dx: Operand, dy: Operand, w: Operand
+    low: Lowering, s: Shapes, dx: Operand, dy: Operand, w: Operand
 ) -> list[Instruction]:
-    if _flipped(g):
-        return _forward(low, g.backwards(), dx, dy, w, flipped=True)
-    taps = g.kernel * g.kernel
-    transform, u = _filters(low, w, g.channels, g.filters, (taps, g.channels * taps), False, False)
-    return [transform, _call("input_gradient", dx, (dy, u), g.integers())]
+    if not _as_adjoint(s):
+        return _forward(low, s.flipped(), dx, dy, w, flip=True)
+    u, made = filters(low, w, True, False, False)
+    return [made, _run("input_gradient", dx, (dy, u), s.integers())]
 
 
 def _kernel_gradient(
-    low: Lowering, g: Geometry, dw: Operand, x: Operand, dy: Operand
+    low: Lowering, s: Shapes, dw: Operand, x: Operand, dy: Operand
 ) -> list[Instruction]:
-    sums = low.temporary((_size("correlate", g.integers()),), "float32")
-    made = []
-    for first, count in _chunks(g, SUMS_BYTES):
-        integers = g.integers(None, first, count, rows=True)
-        v = low.temporary((_size("source", integers),), "float32")
-        e = low.temporary((_size("spread", integers),), "float32")
-        made += [
-            _call("source", v, (x,), integers),
-            _call("spread", e, (dy,), integers),
-            _call("correlate", sums, (e, v), integers),
+    du = _floats(low, PRODUCTS * (_up(s.filters * s.channels, 16) + 16))
+    tile = PRODUCTS * (s.channels + s.filters) * 4 * LANES
+    chunk = min(s.tiles, max(4, SUM_BYTES // tile // 2 * 2))
+    instructions = []
+    for first in range(0, s.tiles, chunk):
+        count = min(chunk, s.tiles - first)
+        v, e = _floats(low, _rows(s.channels, count)), _floats(low, _rows(s.filters, count))
+        integers = s.integers(first=first, count=count, rows=1)
+        instructions += [
+            _run("source", v, (x,), integers),
+            _run("spread", e, (dy,), integers),
+            _run("correlate", du, (e, v), integers),
         ]
-    return [*made, _call("kernel", dw, (sums,), g.integers())]
+    return [*instructions, _run("kernel", dw, (du,), s.integers())]
