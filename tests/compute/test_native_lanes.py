@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cortex.compute import get_backend
 from cortex.compute.cpu.lowering import lower
 from cortex.compute.cpu.native import native
+from cortex.compute.cpu.providers import winograd
 from cortex.compute.cpu.providers.lanes import dense_seconds, reorder_seconds, seconds
 from cortex.compute.expression import symbol
 from cortex.compute.layouts import BATCH_LANES, CHANNELS_LAST, Layout
@@ -35,6 +36,16 @@ from cortex.compute.spec import Spec
 
 if native() is None:
     pytest.skip("the compiled engine is not built", allow_module_level=True)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def direct_kernels_run():
+    """Winograd may be faster: these are the tests of the direct kernels."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(winograd, "_pays", lambda op, *specs: False)
+        yield
+
+
 TOLERANCE = {"float32": 3e-5, "float64": 1e-12}
 GUARD = 64
 LAYOUTS = pytest.mark.parametrize("layout", [BATCH_LANES, CHANNELS_LAST], ids=lambda v: v.name)

@@ -32,6 +32,15 @@ from cortex.compute.ops.fused import Fused  # noqa: E402
 from cortex.compute.plan.storage import Storage  # noqa: E402
 from cortex.compute.program import Program, Step  # noqa: E402
 
+
+@pytest.fixture(autouse=True, scope="module")
+def winograd_runs():
+    """Whatever is faster: these are the tests of Winograd."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(winograd, "_pays", lambda op, *specs: True)
+        yield
+
+
 TOLERANCE = 1e-4  # of the largest value; sums of few terms, where one large product of a tile shows
 
 
