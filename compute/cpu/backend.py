@@ -29,7 +29,7 @@ from ..spec import Spec
 from ..threads import get_num_threads, set_num_threads
 from .instruction import Instruction, Operand
 from .interpreter import Interpreter
-from .lowering import Arena, Lowering, assign, check_supported, lower, prepared, watched
+from .lowering import Arena, Lowering, assign_apart, check_supported, lower, prepared, watched
 from .native import engine, native
 
 
@@ -47,7 +47,7 @@ class CpuExecutable:
         self._low = low = lower(program, exact, group)
         self._buffers = buffers = HostBuffers(program, memory)
         early = prepared(low)
-        kept, arena = assign(low, early)
+        kept, arena = assign_apart(low, early)
         self._kept, self._arena = aligned(Spec((kept.size,), "uint8")), memory.arena(arena.size)
         for part, base in ((kept, self._kept), (arena, self._arena)):
             for root in part.roots:

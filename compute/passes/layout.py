@@ -64,6 +64,8 @@ def _places(program: Program) -> list[Place]:
     if not kinds:
         return []
     batch, rank = kinds.most_common(1)[0][0]
+    if batch == 0:
+        return []
     layouts = (BATCH_LANES, CHANNELS_LAST) if batch > 1 else (CHANNELS_LAST,)
     return [Place(layout, batch, rank) for layout in layouts]
 

@@ -20,7 +20,12 @@ class Arena:
     roots: list[Root]
 
 
-def assign(low: Lowering[Any], early: Sequence[int] = ()) -> tuple[Arena, Arena]:
+def assign(low: Lowering[Any]) -> Arena:
+    """Give every root that lies in the arena its offset there (in `address`, until the arena has a base)."""
+    return assign_apart(low, ())[1]
+
+
+def assign_apart(low: Lowering[Any], early: Sequence[int]) -> tuple[Arena, Arena]:
     """Give every root that lies in an arena its offset there (in `address`, until the arena has a base).
 
     Returns the arena of what the `early` instructions (see `prepared`) make and later ones read, and that of a run.
@@ -56,6 +61,7 @@ def _arena(roots: dict[Root, tuple[int, int]]) -> Arena:
     offsets, size = plan({r: Interval(r.bytes, *life) for r, life in roots.items()})
     for root, offset in offsets.items():
         root.address = offset
+        root.first, root.last = roots[root]
     return Arena(size, sum(round_up(r.bytes) for r in roots), list(roots))
 
 

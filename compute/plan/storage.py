@@ -28,6 +28,8 @@ class Root:
     name: str = ""
     base: Root | None = None
     shift: int = 0
+    first: int = FOREVER  # the first and the last instruction that touches it
+    last: int = -1
     address: int = 0
 
     def resolve(self) -> tuple[Root, int]:

@@ -116,16 +116,21 @@ MAP(b07cea26ca) {  // gradient through batch normalisation (svsvsss)
   const auto t3 = (t2 * x5); const auto t5 = (t3 * f4); const auto t6 = (t1 - t5); const auto t7 = (x0 * t6);
   RESULT(0, t7) END
 }
-MAP(af2b8241ed) {  // relu of the normalised and a shortcut (vvvvv)
+MAP(e5628597ad) {  // relu of the normalised and a shortcut (vvvvv)
   CONSTANT(c0, 0)
-  EACH VECTOR(x0, 1, T) VECTOR(x1, 2, T) VECTOR(x2, 3, T) VECTOR(x3, 4, T) VECTOR(x4, 5, T) const auto t0 = (x0 - x1);
-  const auto t1 = (t0 * x2); const auto t2 = (t1 + x3); const auto t3 = (t2 + x4); const auto t4 = maximum(t3, c0);
+  EACH VECTOR(x0, 1, T) VECTOR(x1, 2, T) VECTOR(x2, 3, T) VECTOR(x3, 4, T) VECTOR(x4, 5, T) const auto t0 = (x1 - x2);
+  const auto t1 = (t0 * x3); const auto t2 = (t1 + x4); const auto t3 = (x0 + t2); const auto t4 = maximum(t3, c0);
   RESULT(0, t4) END
 }
-MAP(540df86d0d) {  // relu of the normalised and a shortcut (vsssv)
-  SCALAR(x1, 2, T) SCALAR(x2, 3, T) SCALAR(x3, 4, T) CONSTANT(c0, 0)
-  EACH VECTOR(x0, 1, T) VECTOR(x4, 5, T) const auto t0 = (x0 - x1); const auto t1 = (t0 * x2);
-  const auto t2 = (t1 + x3); const auto t3 = (t2 + x4); const auto t4 = maximum(t3, c0); RESULT(0, t4) END
+MAP(5b3c737803) {  // relu of the normalised and a shortcut (vvsss)
+  SCALAR(x2, 3, T) SCALAR(x3, 4, T) SCALAR(x4, 5, T) CONSTANT(c0, 0)
+  EACH VECTOR(x0, 1, T) VECTOR(x1, 2, T) const auto t0 = (x1 - x2); const auto t1 = (t0 * x3);
+  const auto t2 = (t1 + x4); const auto t3 = (x0 + t2); const auto t4 = maximum(t3, c0); RESULT(0, t4) END
+}
+MAP(7da539c794) {  // gradient of relu, of two sources (vvv)
+  CONSTANT(c0, 0) CONSTANT(c1, 1) CONSTANT(c2, 2)
+  EACH VECTOR(x0, 1, T) VECTOR(x1, 2, T) VECTOR(x2, 3, T) const auto t0 = (x0 + x1); const auto t1 = (x2 > c0);
+  const auto t2 = select(t1, c1, c2); const auto t3 = (t0 * t2); RESULT(0, t3) END
 }
 MAP(a1126f5c40) {  // relu of two normalised (vsssvsss)
   SCALAR(x1, 2, T) SCALAR(x2, 3, T) SCALAR(x3, 4, T) SCALAR(x5, 6, T) SCALAR(x6, 7, T) SCALAR(x7, 8, T)
@@ -402,13 +407,13 @@ MAP(7263f2c572) {  // AdamW, a schedule
   DO(9651b52da6, 1, 3) DO(514a9909de, 1, 3) DO(526253b8cb, 1, 3) DO(aceebbf913, 1, 3) DO(6c9dcebb52, 1, 3) \
   DO(3c4d2841c2, 1, 3) DO(70c70231bf, 1, 3) DO(d2ce3ae019, 1, 3) DO(90eab13300, 1, 4) DO(8bc7c6062c, 1, 4) \
   DO(494c620073, 1, 5) DO(1844315286, 1, 5) DO(3f94b3c2c7, 1, 5) DO(90d4405a1f, 1, 5) DO(d961a647a5, 1, 6) \
-  DO(e9554e6828, 1, 6) DO(0a0e480bc3, 1, 8) DO(b07cea26ca, 1, 8) DO(af2b8241ed, 1, 6) DO(540df86d0d, 1, 6) \
-  DO(a1126f5c40, 1, 9) DO(d67218b832, 1, 3) DO(e8eabc6696, 1, 2) DO(b685205dbd, 1, 3) DO(48fe70fa75, 1, 2) \
-  DO(dec7761165, 1, 3) DO(0fecbd9f86, 1, 2) DO(e0b4855876, 1, 3) DO(0766602f89, 1, 2) DO(3acf40dce9, 1, 3) \
-  DO(4cb9d7867b, 1, 2) DO(c1827a77b0, 1, 3) DO(658c195175, 1, 2) DO(1e028f876e, 1, 3) DO(b164f12a90, 1, 2) \
-  DO(758e0e67a2, 1, 3) DO(6522ffa410, 1, 2) DO(956f2556ec, 1, 3) DO(c53ab8fb02, 1, 2) DO(8614c70c14, 1, 3) \
-  DO(c43540bbe1, 1, 2) DO(ff58a16d66, 1, 3) DO(08cbbc02c3, 1, 4) DO(4cc8aad051, 1, 4) DO(7842a4bcde, 1, 4) \
-  DO(088139decb, 1, 2) DO(c57f45ce86, 1, 2) DO(73f9473279, 1, 2) DO(9f65d0c785, 1, 2) DO(27a873aa27, 1, 3) \
-  DO(955e696b96, 2, 5) DO(92b834ad1f, 2, 5) DO(316afa769a, 3, 9) DO(bc5ca3004a, 3, 9) DO(397e4a5533, 3, 10) \
-  DO(fffad43852, 4, 11) DO(b21acd1cad, 2, 5) DO(86d53a6389, 3, 7) DO(76d37b0107, 2, 5) DO(e11e91482d, 3, 7) \
-  DO(af134d7368, 2, 5) DO(fb6540238b, 1, 4) DO(9fa0af1624, 3, 10) DO(7263f2c572, 3, 10)
+  DO(e9554e6828, 1, 6) DO(0a0e480bc3, 1, 8) DO(b07cea26ca, 1, 8) DO(e5628597ad, 1, 6) DO(5b3c737803, 1, 6) \
+  DO(7da539c794, 1, 4) DO(a1126f5c40, 1, 9) DO(d67218b832, 1, 3) DO(e8eabc6696, 1, 2) DO(b685205dbd, 1, 3) \
+  DO(48fe70fa75, 1, 2) DO(dec7761165, 1, 3) DO(0fecbd9f86, 1, 2) DO(e0b4855876, 1, 3) DO(0766602f89, 1, 2) \
+  DO(3acf40dce9, 1, 3) DO(4cb9d7867b, 1, 2) DO(c1827a77b0, 1, 3) DO(658c195175, 1, 2) DO(1e028f876e, 1, 3) \
+  DO(b164f12a90, 1, 2) DO(758e0e67a2, 1, 3) DO(6522ffa410, 1, 2) DO(956f2556ec, 1, 3) DO(c53ab8fb02, 1, 2) \
+  DO(8614c70c14, 1, 3) DO(c43540bbe1, 1, 2) DO(ff58a16d66, 1, 3) DO(08cbbc02c3, 1, 4) DO(4cc8aad051, 1, 4) \
+  DO(7842a4bcde, 1, 4) DO(088139decb, 1, 2) DO(c57f45ce86, 1, 2) DO(73f9473279, 1, 2) DO(9f65d0c785, 1, 2) \
+  DO(27a873aa27, 1, 3) DO(955e696b96, 2, 5) DO(92b834ad1f, 2, 5) DO(316afa769a, 3, 9) DO(bc5ca3004a, 3, 9) \
+  DO(397e4a5533, 3, 10) DO(fffad43852, 4, 11) DO(b21acd1cad, 2, 5) DO(86d53a6389, 3, 7) DO(76d37b0107, 2, 5) \
+  DO(e11e91482d, 3, 7) DO(af134d7368, 2, 5) DO(fb6540238b, 1, 4) DO(9fa0af1624, 3, 10) DO(7263f2c572, 3, 10)

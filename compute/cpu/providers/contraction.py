@@ -49,7 +49,7 @@ def epilogue(e: Expression) -> Epilogue | None:
     if e.op == "maximum" and _is(e.args[1], 0):
         e, kind = e.args[0], RELU
     terms = _terms(e)
-    if terms.count(0) != 1 or len(set(terms)) != len(terms):
+    if terms.count(0) != 1 or min(terms) < 0 or len(set(terms)) != len(terms):
         return None
     made = Epilogue(tuple(t for t in terms if t), kind, gate, use, factor)
     return made if made != Epilogue() else None
