@@ -16,6 +16,7 @@ from ..passes import (
     choose_layouts,
     decompose,
     fold_affine,
+    fuse_chains,
     fuse_epilogues,
     fuse_maps,
     fuse_sums,
@@ -209,7 +210,7 @@ class CpuBackend:
             BackendError: the memory is another backend's, or its state differs in shape or dtype.
         """
         from .costs import CpuCosts
-        from .providers import accepts_epilogue, keep
+        from .providers import accepts_chain, accepts_epilogue, keep
         from .providers.sums import accepts_sums
 
         if memory is not None and not isinstance(memory, HostMemory):
@@ -222,7 +223,8 @@ class CpuBackend:
             program = choose_layouts(fold_affine(program), CpuCosts(self.exact))
             program = simplify(program)
         program = fuse_sums(simplify(fuse_maps(program)), accepts_sums)
-        program = updates_last(isolate(fuse_epilogues(program, accepts_epilogue)))
+        program = fuse_chains(fuse_epilogues(program, accepts_epilogue), accepts_chain)
+        program = updates_last(isolate(program))
         if self._group is not None:
             check_programs(self._group, program)
         held = memory if memory is not None else HostMemory()

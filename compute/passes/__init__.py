@@ -9,6 +9,7 @@
 | `fuse_maps` | merges elementwise steps into one |
 | `fuse_sums` | adds up elementwise results without writing them, several sums in one pass |
 | `fuse_epilogues` | lets a matrix product or convolution add its bias and activation itself |
+| `fuse_chains` | lets a convolution pool its own result |
 | `updates_last` | moves what only updates state to the end |
 | `memory` | gives every result a place in one arena |
 """
@@ -16,6 +17,7 @@
 from __future__ import annotations
 
 from .affine import fold_affine
+from .chain import fuse_chains
 from .decompose import decompose
 from .epilogue import fuse_epilogues
 from .fuse import fuse_maps
@@ -30,6 +32,7 @@ __all__ = [
     "choose_layouts",
     "decompose",
     "fold_affine",
+    "fuse_chains",
     "fuse_epilogues",
     "fuse_maps",
     "fuse_sums",

@@ -34,6 +34,7 @@ from ...ops.chain import Chain
 from ...ops.fused import Fused
 from ...ops.summed import SummedMap
 from ...program import Op, Step, Value
+from ...spec import Spec
 from ..instruction import Instruction
 from ..lowering import Lowering
 from .fallback import with_numpy
@@ -118,6 +119,14 @@ def accepts_epilogue(op: Fused, inputs: Sequence[Value]) -> bool:
     if isinstance(op.op, Arranged):
         return lanes.accepts_epilogue(op, inputs) or winograd.accepts_epilogue(op, inputs)
     return contraction.accepts_epilogue(op, inputs)
+
+
+def accepts_chain(op: Chain, inputs: Sequence[Spec]) -> bool:
+    """Whether a kernel does the work of both ops of a chain, and no faster one that of the first."""
+    from . import lanes, winograd
+
+    first = op.first.op if isinstance(op.first, Fused) else op.first
+    return lanes.accepts_chain(op, inputs) and not winograd.is_faster(first, *inputs)
 
 
 _providers: dict[type[Op], tuple[Provider, ...]] = {}

@@ -31,6 +31,7 @@ CYCLE = 1 / 3.66e9
 CALL = 5000.0  # cycles around an instruction: the barrier, tables, the first misses
 VECTOR_BYTES = 64
 CACHE_BYTES = 8 << 20  # images beyond come from memory
+NEAR_BYTES = 256 << 10  # images of one example or two stay in L2
 LINE, FAR_LINE = 5.0, 10.0  # cycles to read or write a cache line, while computing
 COPY_LINE, FAR_COPY_LINE = 8.0, 20.0  # cycles to read one line and write one, in another order
 UNIT = 1500.0  # cycles to begin a group of channels of a block
@@ -53,7 +54,9 @@ def seconds(op: Op, *inputs: Spec) -> float | None:
     ]
     batch = -(-op.batch // LANES) * LANES if lanes else op.batch
     if isinstance(inner, Pool) or (lanes and isinstance(inner, PoolGradient)):
-        return _pool(inner, batch, dense[0])
+        channels = dense[0].shape[1]
+        waste = 1.0 if lanes else 2 * -(-channels // 16) * 16 / channels  # of a pixel's last vector
+        return waste * _pool(inner, batch, dense[0])
     if lanes and isinstance(inner, Pass):
         return _convolution(inner, batch, dense)
     return _channels_last(inner, dense) if isinstance(inner, Convolution) else None
@@ -77,15 +80,16 @@ def dense_seconds(op: Op, *inputs: Spec) -> float | None:
     pixels = math.prod(y[2:])
     products = _products(op, x, y, filters, inside=False) / _vector(inputs[0])
     strides = math.prod(op.window.stride)
+    line = 25.0 if 4 * (math.prod(x) + math.prod(y)) > NEAR_BYTES else 8.0
     if isinstance(op, ConvolutionKernelGradient):
         products /= 0.75 if strides == 1 else 0.55 * pixels / (pixels + 10)
         lines = 8.0 * _lines(y, inputs[0])
     elif isinstance(op, ConvolutionInputGradient):
         products *= (1 + 1.5 * op.groups / x[1]) / (0.75 if pixels >= 64 else 0.55)
-        lines = 25.0 * _lines(x, inputs[0])
+        lines = line * _lines(x, inputs[0])
     else:
         products /= 0.88 * pixels / (pixels + 12)
-        lines = 25.0 * _lines(y, inputs[0])
+        lines = line * _lines(y, inputs[0])
     if strides > 1:  # windows are gathered element by element
         lines += 2.0 * x[0] * x[1] * pixels * math.prod(op.window.size)
     if op.groups > 1:  # the few filters of a group fill no tile

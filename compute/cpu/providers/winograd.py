@@ -133,7 +133,7 @@ def seconds(op: Op, *specs: Spec) -> float | None:
     """Estimated seconds on one core of an arranged convolution or gradient, None where Winograd does not apply.
 
     36 products of channels x filters for each tile, and memory traffic: each pixel once, each transform of a tile
-    written and read, the transformed filters written and read.
+    written and read, in batch lanes the transformed filters written and read.
     """
     s = shapes(op, *specs)
     if s is None:
@@ -144,9 +144,9 @@ def seconds(op: Op, *specs: Spec) -> float | None:
     columns = tiles * s.lanes
     products = 2 * PRODUCTS * s.channels * s.filters * columns
     moved = 4 * 3 * PRODUCTS * columns * (s.channels + s.filters)
-    return (
-        products / PRODUCT_RATE + (moved + 8 * PRODUCTS * s.channels * s.filters) / TRANSFORM_RATE
-    )
+    if not s.last:  # with channels last, in inference, the filters are transformed once
+        moved += 8 * PRODUCTS * s.channels * s.filters
+    return products / PRODUCT_RATE + moved / TRANSFORM_RATE
 
 
 def applies(op: Op, *specs: Spec) -> bool:
@@ -160,7 +160,7 @@ def _chosen(low: Lowering, op: Op, *specs: Spec) -> Shapes | None:
     return shapes(op, *specs)
 
 
-def _pays(op: Op, *specs: Spec) -> bool:
+def is_faster(op: Op, *specs: Spec) -> bool:
     """Whether the direct kernels would take longer."""
     mine, direct = seconds(op, *specs), lanes.seconds(op, *specs)
     return mine is not None and (direct is None or mine < direct)
@@ -168,7 +168,7 @@ def _pays(op: Op, *specs: Spec) -> bool:
 
 def arranged(low: Lowering, step: Step) -> list[Instruction] | None:
     """An arranged convolution or gradient, where that is faster than the direct kernels."""
-    return convolution(low, step) if _pays(step.op, *(v.spec for v in step.inputs)) else None
+    return convolution(low, step) if is_faster(step.op, *(v.spec for v in step.inputs)) else None
 
 
 def convolution(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -217,7 +217,7 @@ def fused(low: Lowering, step: Step) -> list[Instruction] | None:
 def fused_if_faster(low: Lowering, step: Step) -> list[Instruction] | None:
     """As `fused`, where that is faster than the direct kernels."""
     op = step.op
-    if not isinstance(op, Fused) or not _pays(op.op, *(v.spec for v in step.inputs)):
+    if not isinstance(op, Fused) or not is_faster(op.op, *(v.spec for v in step.inputs)):
         return None
     return fused(low, step)
 
