@@ -178,6 +178,24 @@ def test_a_failed_capture_ends() -> None:
     one.device.synchronise()  # it captures no more
 
 
+def test_a_capture_that_a_library_breaks_is_said_in_our_words(monkeypatch) -> None:
+    one = backend()
+    p = Program()
+    p.output("y", p.input("x", (3,)) + 1)
+    executable = one.compile(p)
+
+    def broken() -> None:
+        one.device._recorded = None
+        raise RuntimeError("cudaErrorStreamCaptureInvalidated")
+
+    monkeypatch.setattr(one.device, "end_capture", broken)
+    with pytest.raises(
+        BackendError,
+        match=r"could not be captured .*RuntimeError: cudaError.*CudaBackend\(capture=False\) runs it",
+    ):
+        executable.run()
+
+
 def test_memory_that_died_is_poisoned() -> None:
     """A kernel that read a value after its life would get NaN: here one is made to."""
     one = backend()
