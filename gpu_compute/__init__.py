@@ -15,3 +15,30 @@
 
 Not verified on a GPU: docs/cuda.md says what was checked without one.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .backend import CudaBackend
+
+__all__ = ["CudaBackend", "available"]
+
+
+def available() -> tuple[bool, str, bool]:
+    """Return whether there is a GPU that this backend can use, why or why not, and whether there is one at all.
+
+    This package is light, because `auto` asks on every machine: what a GPU needs is imported where there is one.
+    """
+    from .availability import cuda
+
+    return cuda()
+
+
+def __getattr__(name: str) -> Any:
+    if name != "CudaBackend":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .backend import CudaBackend
+
+    return CudaBackend

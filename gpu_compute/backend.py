@@ -87,10 +87,3 @@ def _first_gpu() -> Device:
     from .cuda import CudaDevice
 
     return CudaDevice()
-
-
-def available() -> tuple[bool, str, bool]:
-    """Return whether there is a GPU that this backend can use, why or why not, and whether there is one at all."""
-    from .availability import cuda
-
-    return cuda()
