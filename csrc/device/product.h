@@ -14,7 +14,8 @@ CX_FN I tiles(I rows, I columns) { return part_size<I>(rows, TILE) * part_size<I
 
 // For row .. row + 63 and column .. column + 63: store(r, c, the sum over k = first .. last - 1 of left(r, k) times
 // right(k, c)). `left_by_depth`: neighbours in memory are neighbours in k; likewise right. Thread (y, x) owns the
-// results at (y + i side, x + j side), so that neighbours write neighbours. The sum runs in the order of k, on the CPU too.
+// results at (y + i side, x + j side), so that neighbours write neighbours. The sum runs in the order of k, on the CPU
+// too.
 template <class Left, class Right, class Store>
 CX_FN void product(const TileTeam& team, I row, I column, I rows, I columns, I first, I last, bool left_by_depth,
                    bool right_by_depth, const Left& left, const Right& right, const Store& store) {
