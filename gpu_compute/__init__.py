@@ -9,7 +9,7 @@
 | `executable`, `memory` | a program at fixed addresses; buffers by name |
 | `lowering`, `instruction`, `modules` | steps to launches; compiled kernels |
 | `providers` | who runs an op: libraries, then our kernels |
-| `passes` | channels last around convolutions |
+| `passes` | channels last around convolutions; sums inside products |
 | `kernels`, `libraries` | single-source kernels; cuBLASLt and cuDNN |
 | `availability` | everything that is missing, in words |
 

@@ -17,6 +17,7 @@ from .lowering import check_supported
 from .memory import DeviceMemory
 from .options import Options
 from .passes.layout import channels_last
+from .passes.sums import join_sums
 
 # A launch in a graph costs about 2 microseconds (an estimate), in which 64 KiB are read from the caches many times.
 SMALL = 1 << 16
@@ -78,6 +79,8 @@ class CudaBackend:
         program = simplify(decompose(program, keeps))
         program = self._channels_last(program)
         program = simplify(fuse_maps(program, SMALL))
+        if self.libraries.products is not None and self.libraries.multiplies_in == "float32":
+            program = join_sums(program)
         program = fuse_epilogues(program, partial(accepts_epilogue, libraries=self.libraries))
         program = updates_last(isolate(program))
         return CudaExecutable(program, memory, self.options, self.libraries)
