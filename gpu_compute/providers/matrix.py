@@ -108,7 +108,7 @@ def with_sum(low: Lowering, step: Step) -> list[Instruction] | None:
     if joined is not None:
         return joined
     alone = product(low, op, d, a, b) or [_plain(op, d, a, b)]
-    return [*alone, *summed(low, total, a, (1, *a.spec.shape))]
+    return [*alone, *summed(low, total, a, (1, a.spec.shape[0], a.spec.shape[1]))]
 
 
 def plain(low: Lowering, step: Step) -> list[Instruction] | None:
