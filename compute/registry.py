@@ -18,7 +18,7 @@ GROUP = "cortex.backends"
 BUILT_IN = {
     "numpy": "cortex.compute.numpy_backend:NumpyBackend",
     "cpu": "cortex.compute.cpu.backend:CpuBackend",
-    "cuda": "cortex.gpu_compute.backend:CudaBackend",
+    "cuda": "cortex.gpu_compute:CudaBackend",
     "cuda-emulated": "cortex.gpu_compute.emulated:EmulatedBackend",
 }
 PREFERENCE = ("cuda", "cpu", "numpy")  # what `auto` tries, best first; others come before `numpy`

@@ -6,6 +6,7 @@ import ctypes
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 
 DRIVER = "libcuda.so.1"
@@ -47,6 +48,7 @@ def cupy_problem(found: str | None) -> str:
     return ""
 
 
+@cache
 def cupy_version() -> str | None:
     """Return the version of CuPy that is installed, under whichever of its names, or None."""
     for distribution in metadata.distributions():
@@ -61,10 +63,8 @@ def cuda() -> tuple[bool, str, bool]:
 
     All that is missing is named at once. cuBLASLt and cuDNN are no condition: where one is missing the reason says so.
     """
-    from .kernels import nvrtc
-
     gpu = driver()
-    compiler = "" if (reason := nvrtc.available()) is None else reason
+    compiler = "" if gpu.problem else nvrtc_problem()  # asked for last: what it imports takes time
     problems = [p for p in (gpu.problem, cupy_problem(cupy_version()), compiler) if p]
     if problems:
         return False, "; ".join(problems), gpu.devices > 0
@@ -79,6 +79,13 @@ def cuda() -> tuple[bool, str, bool]:
     slow = "missing, so that our plain kernels stand in, many times slower"
     missing = [n for n, works in libraries().items() if not works]
     return True, text + (f"; {' and '.join(missing)} {slow}" if missing else ""), True
+
+
+def nvrtc_problem() -> str:
+    """Return why NVRTC cannot compile kernels, or nothing."""
+    from .kernels import nvrtc
+
+    return nvrtc.available() or ""
 
 
 def libraries() -> dict[str, bool]:

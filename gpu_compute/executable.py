@@ -182,15 +182,26 @@ class CudaExecutable:
 
     def _graph(self, steps: int) -> Graph:
         if steps not in self._graphs:
-            with _without_collection():
-                self.device.begin_capture()
-                try:
-                    for _ in range(steps):
-                        self._enqueue()
-                finally:
-                    graph = self.device.end_capture()
-            self._graphs[steps] = graph
+            try:
+                self._graphs[steps] = self._captured(steps)
+            except BackendError:
+                raise
+            except Exception as error:  # CuPy and the libraries raise what they like
+                raise BackendError(
+                    f"the step could not be captured as a graph: {type(error).__name__}: {error}; "
+                    "CudaBackend(capture=False) runs it launch by launch"
+                ) from error
         return self._graphs[steps]
+
+    def _captured(self, steps: int) -> Graph:
+        with _without_collection():
+            self.device.begin_capture()
+            try:
+                for _ in range(steps):
+                    self._enqueue()
+            finally:
+                graph = self.device.end_capture()
+        return graph
 
     def _warm_up(self) -> None:
         """Run once outside a graph, so that everything is loaded and planned, and put the state back."""

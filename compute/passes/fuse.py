@@ -13,13 +13,14 @@ MAX_INPUTS = 24  # beyond this a fused loop runs out of registers for its pointe
 RECOMPUTE_COST = 3  # cycles per element; storing and loading a float costs about as much
 
 
-def fuse_maps(program: Program) -> Program:
+def fuse_maps(program: Program, small: int = 0) -> Program:
     """Return the program with maps merged into the maps that consume them.
 
     A map is merged where that saves a pass over memory and repeats no real work: it has one consumer, or it costs
-    next to nothing and reads no more than its consumers read of it.
+    next to nothing and reads no more than its consumers read of it. Where starting a step costs more than a pass over
+    `small` bytes, work on fewer is repeated, and a single number computed again for each element.
     """
-    absorbed = _absorbed(program)
+    absorbed = _absorbed(program, small)
     made: dict[Value, tuple[Expression, tuple[Value, ...]]] = {}
 
     def replace(new: Program, step: Step, inputs: tuple[Value, ...]) -> Sequence[Value] | None:
@@ -51,7 +52,7 @@ def fuse_maps(program: Program) -> Program:
     return remove_dead(rewrite(program, replace))
 
 
-def _absorbed(program: Program) -> set[Step]:
+def _absorbed(program: Program, small: int) -> set[Step]:
     """Return the maps to merge into all of their consumers."""
     named = set(program.outputs.values()) | set(program.updates.values())
     consumers: dict[Value, list[Step]] = {}
@@ -64,7 +65,8 @@ def _absorbed(program: Program) -> set[Step]:
         if not isinstance(step.op, Map) or any(o in named for o in step.outputs):
             continue
         users = list(dict.fromkeys(u for o in step.outputs for u in consumers.get(o, [])))
-        if users and all(_fits(step, u) for u in users) and _worthwhile(step, users):
+        fits = users and all(_fits(step, u, small) for u in users)
+        if fits and (_worthwhile(step, users) or _is_small(step, small)):
             total = {u: width.get(u, len(u.inputs)) + len(step.inputs) for u in users}
             if max(total.values()) <= MAX_INPUTS:
                 width.update(total)
@@ -72,10 +74,14 @@ def _absorbed(program: Program) -> set[Step]:
     return chosen
 
 
-def _fits(step: Step, user: Step) -> bool:
+def _is_small(step: Step, small: int) -> bool:
+    return sum(v.spec.bytes for v in (*step.inputs, *step.outputs)) <= small
+
+
+def _fits(step: Step, user: Step, small: int = 0) -> bool:
     if not isinstance(user.op, Map):
         return False
-    scalar = step.outputs[0].spec.size == 1 and not step.inputs
+    scalar = step.outputs[0].spec.size == 1 and (not step.inputs or _is_small(step, small))
     if step.outputs[0].shape != user.outputs[0].shape and not scalar:
         return False
     return all(

@@ -1,1 +1,1 @@
-"""Passes of the CUDA backend: `layout` keeps images and kernels channels-last where a library wants them so."""
+"""Passes of the CUDA backend: `layout` keeps images channels-last, `sums` joins the gradients of linear layers."""

@@ -41,6 +41,7 @@ from ..device import Libraries
 from ..instruction import Instruction
 from ..lowering import Lowering
 from ..passes.layout import ChannelsLast
+from ..passes.sums import ProductWithSum
 
 Provider = Callable[[Lowering, Step], list[Instruction] | None]
 
@@ -52,6 +53,7 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
         Map: (maps.map_,),
         Reduce: (reduction.reduce,),
         MatMul: (matrix.matmul, matrix.plain),
+        ProductWithSum: (matrix.with_sum,),
         Fused: (matrix.fused, convolution.convolution),
         ChannelsLast: (convolution.convolution, pooling.pool, pooling.pool_gradient),
         Convolution: (convolution.convolution,),

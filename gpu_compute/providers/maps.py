@@ -17,6 +17,8 @@ def map_(low: Lowering, step: Step) -> list[Instruction] | None:
     op = step.op
     if not isinstance(op, Map):
         return None
+    if step.outputs[0] in low.padding:
+        return []
     outputs, inputs = low.operands(step.outputs), low.operands(step.inputs)
     operands = (*outputs, *inputs)
     layout = collapse(step.outputs[0].shape, [o.spec.shape for o in operands])

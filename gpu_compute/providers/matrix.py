@@ -21,6 +21,7 @@ from ..lowering import Lowering
 from .casts import rounded
 from .launch import NULL, launch
 from .movement import fill
+from .reduction import summed
 
 if TYPE_CHECKING:
     from ..libraries.products import Epilogue, ProductArguments
@@ -80,7 +81,8 @@ def product(
         alignments = Alignments.of(**{n: o.alignment for n, o in named.items()})
         plan = low.libraries.products.plan(arguments, alignments=alignments)
     except Unsupported as error:
-        say_once(error)
+        if epilogue == "none":
+            say_once(error)
         return None
 
     def run(addresses: Sequence[int], stream: int) -> None:
@@ -93,8 +95,20 @@ def product(
     if plan.workspace:
         operands.append(low.temporary((plan.workspace + WORKSPACE - ALIGNMENT,), "uint8"))
     call = LibraryCall(_describe(arguments), run)
-    made = Instruction(call, tuple(operands), (d,), provider=_provider(epilogue, low))
+    writes = (d, bias) if bias is not None and arguments.writes_bias else (d,)
+    made = Instruction(call, tuple(operands), writes, provider=_provider(epilogue, low))
     return [*casts, made]
+
+
+def with_sum(low: Lowering, step: Step) -> list[Instruction] | None:
+    """A product that writes the sum over its left operand too; where the library cannot, both for themselves."""
+    (a, b), (d, total) = low.operands(step.inputs), low.operands(step.outputs)
+    op = MatMul(transpose_a=True)
+    joined = product(low, op, d, a, b, total, "bgrad_left")
+    if joined is not None:
+        return joined
+    alone = product(low, op, d, a, b) or [_plain(op, d, a, b)]
+    return [*alone, *summed(low, total, a, (1, a.spec.shape[0], a.spec.shape[1]))]
 
 
 def plain(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -102,9 +116,13 @@ def plain(low: Lowering, step: Step) -> list[Instruction] | None:
     op = step.op
     if not isinstance(op, MatMul):
         return None
-    (a, b), y = low.operands(step.inputs), low.operand(step.outputs[0])
+    a, b = low.operands(step.inputs)
+    return [_plain(op, low.operand(step.outputs[0]), a, b)]
+
+
+def _plain(op: MatMul, y: Operand, a: Operand, b: Operand) -> Instruction:
     numbers = matrices(a.spec.shape, b.spec.shape, op.transpose_a, op.transpose_b)
-    return [launch("matmul", y.spec.dtype, (y, a, b, NULL, numbers), (y,))]
+    return launch("matmul", y.spec.dtype, (y, a, b, NULL, numbers), (y,))
 
 
 def accepts_product(op: Fused, inputs: Sequence[Value], libraries: Libraries) -> bool:

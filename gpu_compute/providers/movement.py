@@ -26,7 +26,11 @@ def movement(low: Lowering, step: Step) -> list[Instruction] | None:
         return None
     target = low.operand(step.outputs[0])
     made = [fill(target, op.value)] if isinstance(op, Pad) else []
+    if any(v in low.padding for v in step.inputs):
+        low.cleared.append(target)
     for move in moves_of(op, [v.shape for v in step.inputs], target.spec.shape):
+        if step.inputs[move.number] in low.padding:
+            continue
         made += moved(target, low.operand(step.inputs[move.number]), move)
     return made
 

@@ -73,3 +73,10 @@ def _argmax(target: Operand, source: Operand, group: tuple[int, int, int]) -> In
 def sum_parts(target: Operand, partial: Operand, parts: int) -> Instruction:
     """Return the sum of `parts` dense arrays that lie behind one another."""
     return _call("sum", target, partial, (1, parts, target.spec.size), 1)
+
+
+def summed(
+    low: Lowering, target: Operand, source: Operand, group: tuple[int, int, int]
+) -> list[Instruction]:
+    """Return the sum of `source`, seen as (outer, count, inner), over count."""
+    return _one(low, "sum", target, source, group)

@@ -10,6 +10,7 @@ from programs import random_program
 
 from cortex.compute import math as m
 from cortex.compute.expression import symbol
+from cortex.compute.numpy_backend import NumpyBackend
 from cortex.compute.ops import (
     Concatenate,
     Convolution,
@@ -35,6 +36,7 @@ from cortex.compute.passes import (
 from cortex.compute.passes.memory import lower_bound, round_up
 from cortex.compute.program import Program
 from cortex.compute.reference import interpret
+from cortex.compute.verify import execute
 
 
 def results(program: Program) -> list[np.ndarray]:
@@ -210,3 +212,18 @@ def test_a_memory_plan_never_overlaps_what_lives_together(
 def test_the_plan_of_a_chain_is_the_lower_bound() -> None:
     table = {k: Interval(1000 * (k + 1), k, k + 1) for k in range(10)}
     assert plan(table)[1] == lower_bound(table)
+
+
+def test_small_maps_are_repeated_where_starting_a_step_costs_more() -> None:
+    p = Program()
+    x, s = p.input("x", (8, 8)), p.input("s", ())
+    y = m.exp(x)
+    scale = 1 / (s + 1)
+    for name, v in (("a", y * 2), ("b", y + x * scale), ("c", scale + 1)):
+        p.output(name, v)
+    merged = fuse_maps(p, small=1 << 10)
+    assert (len(fuse_maps(p).steps), len(merged.steps)) == (5, 3)
+    data = {"x": np.linspace(-1, 1, 64).reshape(8, 8), "s": 3}
+    wanted, got = execute(NumpyBackend(), p, data), execute(NumpyBackend(), merged, data)
+    for name in p.outputs:
+        np.testing.assert_allclose(got.read(name), wanted.read(name), rtol=1e-6)

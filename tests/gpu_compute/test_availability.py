@@ -58,13 +58,28 @@ def test_versions_of_cupy() -> None:
 
 
 def test_everything_missing_is_named_at_once(monkeypatch) -> None:
-    monkeypatch.setattr(gpu, "driver", lambda: NO_DRIVER)
     monkeypatch.setattr(gpu, "cupy_version", lambda: "12.1")
     monkeypatch.setattr(nvrtc, "available", lambda: "NVRTC is not installed")
-    works, reason, device = gpu.cuda()
-    assert not works and not device
-    assert reason.split("; ")[0] == NO_DRIVER.problem
-    assert "CuPy 12.1 is too old" in reason and "NVRTC is not installed" in reason
+    for driver, first, there in (
+        (NO_DRIVER, NO_DRIVER.problem, False),
+        (ONE_GPU, "CuPy 12.1 is too old", True),
+    ):
+        monkeypatch.setattr(gpu, "driver", lambda driver=driver: driver)
+        works, reason, device = gpu.cuda()
+        assert not works and device == there
+        assert reason.startswith(first) and "CuPy 12.1 is too old" in reason
+        assert ("NVRTC is not installed" in reason) == there
+
+
+def test_asking_on_a_machine_without_a_gpu_imports_next_to_nothing() -> None:
+    code = (
+        "import sys; from cortex.compute import availability; availability('cuda'); "
+        "print(*[m for m in sys.modules if m.startswith('cortex.gpu_compute')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    if availability("cuda").unused or availability("cuda").works:
+        pytest.skip("there is a GPU")
+    assert set(done.stdout.split()) == {"cortex.gpu_compute", "cortex.gpu_compute.availability"}
 
 
 def test_a_gpu_that_goes_unused_is_told_apart(monkeypatch) -> None:

@@ -10,7 +10,19 @@ from gpu_steps import BATCH, mlp, small_lenet, state, train, training
 
 from cortex.compute import BackendError, Program, ShapeError, get_backend
 from cortex.compute import math as m
-from cortex.compute.ops import Dropout, Gather, MatMul, Pool, Reshape, SoftmaxCrossEntropy, Window
+from cortex.compute.expression import constant
+from cortex.compute.ops import (
+    Concatenate,
+    Dropout,
+    Gather,
+    Map,
+    MatMul,
+    Pool,
+    Reshape,
+    Slice,
+    SoftmaxCrossEntropy,
+    Window,
+)
 from cortex.compute.ops.random import random, random_state
 from cortex.compute.plan.storage import Operand, Place, Root
 from cortex.compute.spec import Spec
@@ -166,6 +178,24 @@ def test_a_failed_capture_ends() -> None:
     one.device.synchronise()  # it captures no more
 
 
+def test_a_capture_that_a_library_breaks_is_said_in_our_words(monkeypatch) -> None:
+    one = backend()
+    p = Program()
+    p.output("y", p.input("x", (3,)) + 1)
+    executable = one.compile(p)
+
+    def broken() -> None:
+        one.device._recorded = None
+        raise RuntimeError("cudaErrorStreamCaptureInvalidated")
+
+    monkeypatch.setattr(one.device, "end_capture", broken)
+    with pytest.raises(
+        BackendError,
+        match=r"could not be captured .*RuntimeError: cudaError.*CudaBackend\(capture=False\) runs it",
+    ):
+        executable.run()
+
+
 def test_memory_that_died_is_poisoned() -> None:
     """A kernel that read a value after its life would get NaN: here one is made to."""
     one = backend()
@@ -299,3 +329,37 @@ def test_debug_mode_checks_labels() -> None:
 def test_a_moved_operand_starts_further_on() -> None:
     operand = Operand(Place(Root("arena", 80), 8), Spec((10,), "float64"))
     assert operand.moved(3).place.offset == 32
+
+
+def joined(*pieces: int, update: bool = False) -> Program:
+    """Values of these sizes (0: three zeros) joined behind one another."""
+    p = Program()
+    x = p.input("x", (sum(pieces),))
+    parts, start = [], 0
+    for size in pieces:
+        zeros = p.apply(Map((constant(0.0),), ("float32",), (3,)))
+        parts.append(p.apply(Slice((start,), (start + size,)), x) * 2 if size else zeros)
+        start += size
+    whole = p.apply(Concatenate(0), *parts)
+    p.output("y", whole)
+    if update:
+        p.persistent("s", whole.shape)
+        p.update("s", whole)
+        p.output("old", p.state["s"] + 0)
+    return p
+
+
+@pytest.mark.parametrize("update", [False, True])
+def test_padding_is_one_clear_before_everything_else(update: bool) -> None:
+    executable = backend().compile(joined(4, 0, 5, 0, 2, update=update))
+    x = np.arange(1, 12, dtype=np.float32)
+    wanted = np.concatenate([2 * x[:4], np.zeros(3), 2 * x[4:9], np.zeros(3), 2 * x[9:]])
+    executable.write("x", x)
+    for _ in range(2):
+        executable.run()
+        np.testing.assert_array_equal(executable.read("y"), wanted)
+    if update:
+        np.testing.assert_array_equal(executable.read("old"), wanted)
+    else:
+        first = executable._low.instructions[0]
+        assert first.target == "clear" and len(executable._low.instructions) == 4
