@@ -29,6 +29,8 @@ def checked(name: str, array: Any, shape: Shape, dtype: np.dtype[Any]) -> np.nda
     given = np.asarray(array)
     if given.shape != shape:
         raise ShapeError(f"write {name!r}: expected shape {shape}, given {given.shape}")
+    if given.dtype == dtype:  # at once: the checks take 2 of the 40 microseconds of a small network
+        return given
     both_integer = given.dtype.kind in "iu" and dtype.kind in "iu"
     loses = not np.can_cast(given.dtype, dtype, "same_kind")
     if loses and not both_integer and given.dtype.kind != "b":

@@ -12,7 +12,7 @@ from cortex.compute.backend import Backend, Executable, Memory, PlanReport
 from cortex.compute.errors import ShapeError, near
 from cortex.compute.group import Group, in_group
 from cortex.compute.registry import get_backend
-from cortex.compute.spec import Spec
+from cortex.compute.spec import Shape, Spec
 from cortex.network import Network
 from cortex.network.weights import Drawn
 from cortex.objectives import is_labels
@@ -65,27 +65,31 @@ class NetworkExecutable:
         Raises:
             ShapeError: an unknown name, a shape or dtype that does not fit, or a label that is no class.
         """
+        column = self.program.inputs.get(name)
+        given = np.asarray(array)
+        if column is None:
+            self._check_name(name)
+        elif column.spec.shape != given.shape:
+            self._check_batch(name, column.spec.shape, given.shape)
+        if name in self._labels:
+            _check_labels(name, given, self._labels[name])
+        self.executable.write(name, given)
+
+    def _check_name(self, name: str) -> None:
         program = self.program
-        if name not in program.inputs and name not in program.state and name not in program.views:
+        if name not in program.state and name not in program.views:
             close = near(name, program.inputs)
             if not close.startswith("; did"):
                 close = near(name, [*program.inputs, *program.views, *self.layout.statistics])
             raise ShapeError(f"write: no column or parameter is named {name!r}{close}")
-        given = np.asarray(array)
-        spec = program.inputs[name].spec if name in program.inputs else None
-        if (
-            spec is not None
-            and spec.shape[1:] == given.shape[1:]
-            and given.ndim
-            and spec.shape[:1] != given.shape[:1]
-        ):
+
+    @staticmethod
+    def _check_batch(name: str, expected: Shape, given: Shape) -> None:
+        if expected[1:] == given[1:] and given and expected[:1] != given[:1]:
             raise ShapeError(
-                f"write {name!r}: expected a batch of {spec.shape[0]}, given {given.shape[0]}; a batch of another size "
+                f"write {name!r}: expected a batch of {expected[0]}, given {given[0]}; a batch of another size "
                 "needs an executable of its own, made with the same memory"
             )
-        if name in self._labels:
-            _check_labels(name, given, self._labels[name])
-        self.executable.write(name, given)
 
     def read(self, name: str) -> np.ndarray:
         """Return a copy of an output, state, parameter or column, after waiting for the device.

@@ -63,9 +63,11 @@ class CpuExecutable:
         first = set(early)
         self._later = [n for n in range(len(low.instructions)) if n not in first]
         self._prepare = self._build([low.instructions[n] for n in early])
-        self._watched = watched(low, early)
+        self._watched, self._updated = watched(low, early), tuple(program.updates)
         self._seen: list[int] | None = None  # versions of the watched state when that ran last
         self._executor = self._build([low.instructions[n] for n in self._later])
+        if not self._watched:  # of constants alone
+            self._prepare.run()
         self.report = self._report(kept.size, arena)
 
     # Methods, not attributes bound to the parts: `compile(p).run` then keeps the memory of the plan alive.
@@ -83,9 +85,11 @@ class CpuExecutable:
         Raises:
             BackendError: an index has no row; the first one is named.
         """
-        self._make_ready()
+        if self._watched:
+            self._make_ready()
         self._executor.run()
-        self.memory.versions.update(self._low.program.updates.keys())
+        if self._updated:
+            self.memory.versions.update(self._updated)
         if self._low.checks and self._errors.max() >= 0:
             k = int(np.argmax(self._errors >= 0))
             position = int(self._errors[k])

@@ -232,8 +232,12 @@ def test_what_several_blocks_read_is_packed_once():
 
 
 def test_few_rows_are_few_units():
-    integers = [1, 1, 512, 784, 0, 1, 784, 784, 512, *[0] * 10]
-    assert native.plan("matmul_f32", integers)[0] == 1
+    def units(columns, depth):
+        integers = [1, 1, columns, depth, 0, 1, depth, depth, columns, *[0] * 10]
+        return native.plan("matmul_f32", integers)[0]
+
+    assert units(10, 256) == units(64, 784) == 1  # no thread is woken for what takes a microsecond
+    assert 2 <= units(512, 784) <= 8
 
 
 BUILDS = {
