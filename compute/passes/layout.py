@@ -120,7 +120,7 @@ def _connect_values(
         consumers.setdefault(value, []).append(None)
     for value, users in consumers.items():
         source = producer.get(value)
-        inside = source in options and options[source].carried  # type: ignore[index]
+        inside = source in options and options[source].carried
         start = source if inside else "dense"
         price = _ticks(costs.reorder(value.spec, place.layout))
         takers = [u for u in users if u is not None]
