@@ -284,3 +284,19 @@ def test_seconds_grow_with_the_work():
         return winograd.seconds(op, *(SimpleNamespace(shape=s, dtype="float32") for s in (x, w)))
 
     assert estimate(16, 64) < estimate(64, 64) < estimate(64, 128)
+
+
+def test_an_exact_backend_runs_none_of_them():
+    import cortex
+    from cortex import models, optimise
+
+    found = []
+    for exact in (False, True):
+        step = cortex.training_step(
+            models.lenet(),
+            optimiser=optimise.Adam(),
+            batch_size=32,
+            backend=CpuBackend(exact=exact),
+        )
+        found.append(step.report.providers().get("winograd", 0))
+    assert found == [3, 0]
