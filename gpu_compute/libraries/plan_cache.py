@@ -10,20 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cortex.compute.disk import cache_folder, write_at_once
+
 
 def folder() -> Path:
-    """Return where plans are kept: `cudnn` in CORTEX_CACHE_DIR, else in the user's cache folder of cortex."""
-    chosen = os.environ.get("CORTEX_CACHE_DIR")
-    if chosen:
-        return Path(chosen) / "cudnn"
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "cortex" / "cudnn"
+    """Return where plans are kept."""
+    return cache_folder("cudnn")
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ class PlanCache:
             "notes": dict(stored.notes),
         }
         try:
-            _write(self._path(key), json.dumps(head).encode() + b"\n" + stored.plan)
+            write_at_once(self._path(key), json.dumps(head).encode() + b"\n" + stored.plan)
         except (OSError, RuntimeError):
             return False
         return True
@@ -84,15 +80,3 @@ class PlanCache:
         except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError):
             return None
         return Stored(plan, notes) if whole else None
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
