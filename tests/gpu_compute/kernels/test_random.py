@@ -44,7 +44,9 @@ def test_negative_steps_and_wide_indices_wrap_like_the_definition():
     np.testing.assert_array_equal(y, philox.uniform(9, SEED, -1, NUMBER))
 
 
-@pytest.mark.parametrize("first", [4, 1 << 20, (1 << 34) - 8])  # the last crosses the low word of a counter
+@pytest.mark.parametrize(
+    "first", [4, 1 << 20, (1 << 34) - 8]
+)  # the last crosses the low word of a counter
 def test_a_part_of_a_batch_has_the_numbers_of_the_part(first):
     x, y, block = normal(13), np.zeros(13, np.float32), first // 4
     wanted = philox.uniform(13, SEED, STEP, NUMBER, first=first)
