@@ -4,29 +4,33 @@
     python benchmarks/gpu.py --json results.json        # and writes them; scripts/verify_gpu.py does this
 
 Data lies on the device, weights and batches are common, everything is warm; times are those between two events of the
-stream, medians over blocks that take turns. Needs a GPU; peers are those that are installed.
+stream (of JAX, which has none, the wall clock), medians over blocks. Small steps take turns; of large ones one
+contender at a time is on the device. Needs a GPU; peers are those that are installed and see it.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
+import os
 import statistics
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from harness import ROOT, TOLERANCE, has
-from networks import LENET, Batch, Workload, jax_peer, torch_network
+from harness import ROOT, TOLERANCE, Contender, Settings, agree, has, in_turns
 
 sys.path.append(str(ROOT))
 
-WIDE_MLP = Workload("MLP 784-512-512-10", (), (512, 512, 10))
 ROUNDS, BLOCK = 9, 0.05  # blocks of each contender, and the seconds of one
-CHECKED = 3  # steps whose losses are compared
+SMALL, SIZES = ("WIDE_MLP", "LENET"), (64, 256)
+LARGE, LARGE_SIZE = ("RESNET_18", "RESNET_50"), 256
+ROUNDED = {"tf32": 1e-2, "bfloat16": 5e-2}  # how far first losses may be apart; later ones drift
 
 
 @dataclass(frozen=True)
@@ -42,126 +46,45 @@ class Timed:
     note: str = ""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Runner:
-    """A contender: `run(k)` enqueues k steps, `timed` measures what is enqueued, `loss` runs one step and reads it."""
+    """A contender on a device: its `run(k)` enqueues k steps, `timed` measures what is enqueued, in seconds."""
 
-    name: str
-    run: Callable[[int], None]
-    timed: Callable[[Callable[[], None]], float]
-    loss: Callable[[], float] | None = None
+    contender: Contender
+    timed: Callable[[Callable[[], object]], float]
     bytes: Callable[[], int | None] = lambda: None
 
 
-def resnet(depth: int) -> Any:
-    """Return ResNet-18 or -50 for 1,000 classes. He, Zhang, Ren and Sun 2016, table 1."""
-    import cortex
-    from cortex.layers import (
-        BatchNormalisation,
-        Convolution,
-        GlobalAveragePooling,
-        Input,
-        Linear,
-        MaxPooling,
-        Relu,
-        Residual,
-        Sequence,
-    )
+@dataclass(frozen=True)
+class Group:
+    """Contenders for one workload at one precision; each is built when its turn comes."""
 
-    def normalised(kernels: int, kernel: int, stride: int = 1) -> list[Any]:
-        padding = kernel // 2
-        return [
-            Convolution(kernels, kernel, stride=stride, padding=padding, bias=False),
-            BatchNormalisation(),
-        ]
-
-    blocks = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}[depth]
-    nodes: list[Any] = [("image", Input(3, 224, 224)), *normalised(64, 7, 2), Relu()]
-    nodes.append(MaxPooling(3, stride=2, padding=1))
-    channels = 64
-    for stage, count in enumerate(blocks):
-        width = 64 << stage
-        out = width if depth == 18 else 4 * width
-        for block in range(count):
-            stride = 2 if stage and not block else 1
-            if depth == 18:
-                body = [*normalised(width, 3, stride), Relu(), *normalised(width, 3)]
-            else:
-                body = [
-                    *normalised(width, 1),
-                    Relu(),
-                    *normalised(width, 3, stride),
-                    Relu(),
-                    *normalised(out, 1),
-                ]
-            changes = stride != 1 or channels != out
-            shortcut = Sequence(tuple(normalised(out, 1, stride))) if changes else None
-            nodes += [Residual(tuple(body), shortcut), Relu()]
-            channels = out
-    return cortex.Network([*nodes, GlobalAveragePooling(), Linear(1000)], seed=1)
+    title: str
+    precision: str
+    makers: Sequence[Callable[[], Runner]]
 
 
-def ours(network: Any, images: np.ndarray, labels: np.ndarray, backend: Any) -> Runner:
-    """Return our captured training step with Adam."""
-    import cortex
-    from cortex.losses import SoftmaxCrossEntropy
-    from cortex.optimise.optimisers import Adam
-
-    step = cortex.training_step(
-        network,
-        optimiser=Adam(),
-        batch_size=len(labels),
-        loss=SoftmaxCrossEntropy(),
-        backend=backend,
-    )
-    step.write("image", images)
-    step.write("label", labels.astype(np.int32))
-
-    def loss() -> float:
-        step.run()
-        return float(step.read("loss"))
-
-    executable: Any = step.executable
-    return Runner(
-        f"cortex {backend.options.precision}", executable.run, backend.device.timed, loss,
-        lambda: step.report.total,
-    )  # fmt: skip
+def wall(work: Callable[[], object]) -> float:
+    """Return the seconds on the clock that `work` takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
-def torch_step(
-    model: Any, images: np.ndarray, labels: np.ndarray, way: str, precision: str
-) -> Runner:
-    """Return PyTorch's step: `eager`, or `compiled` by torch.compile in its best mode (CUDA graphs)."""
+def ours(workload: Any, batch: Any, backend: Any) -> Runner:
+    """Return our captured training step."""
+    from peers.ours import resident_training
+
+    step, contender = resident_training(workload, batch, backend)
+    return Runner(contender, backend.device.timed, lambda: step.report.total)
+
+
+def torch_step(workload: Any, batch: Any, way: str, precision: str) -> Runner:
+    """Return PyTorch's step in one of its ways; its bytes are the most it has held beyond what was there."""
     import torch
+    from peers import pytorch
 
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "float32"
-    torch.backends.cudnn.benchmark = True
-    last = torch.channels_last if images.ndim == 4 else torch.contiguous_format
-    model = model.cuda().to(memory_format=last)
-    x = torch.from_numpy(images).cuda().to(memory_format=last)
-    y = torch.from_numpy(labels).cuda()
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True, capturable=True)
-    criterion = torch.nn.CrossEntropyLoss()
-    half = precision == "bfloat16"
-
-    def forward() -> Any:
-        with torch.autocast("cuda", torch.bfloat16, enabled=half):
-            return criterion(model(x), y)
-
-    compiled = torch.compile(forward, mode="max-autotune") if way == "compiled" else forward
-
-    def step() -> Any:
-        optimiser.zero_grad(set_to_none=True)
-        loss = compiled()
-        loss.backward()
-        optimiser.step()
-        return loss
-
-    def run(count: int) -> None:
-        for _ in range(count):
-            step()
-
-    def timed(work: Callable[[], None]) -> float:
+    def timed(work: Callable[[], object]) -> float:
         start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
         work()
@@ -169,93 +92,155 @@ def torch_step(
         stop.synchronize()
         return float(start.elapsed_time(stop)) / 1e3
 
-    return Runner(
-        f"PyTorch {way} {precision}", run, timed, lambda: float(step().detach()),
-        lambda: int(torch.cuda.max_memory_allocated()),
-    )  # fmt: skip
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    contender = pytorch.training(workload, batch, way, "cuda", precision)
+    return Runner(contender, timed, lambda: int(torch.cuda.max_memory_allocated()) - before)
 
 
-def jax_step(workload: Workload, batch: Batch) -> Runner | None:
-    """Return JAX's compiled step, where JAX sees the GPU; wall clock, as it has no events."""
-    import time
+def jax_step(workload: Any, batch: Any, precision: str) -> Runner:
+    """Return JAX's compiled step."""
+    from peers import xla
 
+    return Runner(xla.training(workload, batch, precision), wall)
+
+
+def group(workload: Any, batch: Any, backend: Any, ways: Callable[[str], bool]) -> Group:
+    """Return cortex and the peers that see the GPU, PyTorch in those of its ways that `ways` takes."""
+    precision = backend.options.precision
+    makers = [partial(ours, workload, batch, backend)]
+    if torch_sees_it():
+        from peers import pytorch
+
+        every = pytorch.ways(workload, Settings(compiled=True))
+        makers += [partial(torch_step, workload, batch, w, precision) for w in every if ways(w)]
+    if jax_sees_it():
+        makers.append(partial(jax_step, workload, batch, precision))
+    return Group(f"{workload.name}, batch {len(batch.labels)}, {precision}", precision, makers)
+
+
+def torch_sees_it() -> bool:
+    """Whether PyTorch is installed and has a GPU."""
+    if not has("torch"):
+        return False
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+def jax_sees_it() -> bool:
+    """Whether JAX is installed and has a GPU; it then takes memory as it needs it, not most of it at once."""
+    if not has("jax"):
+        return False
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import jax
 
-    if jax.default_backend() != "gpu":
-        return None
-    peer = jax_peer(workload, batch)
-
-    def timed(work: Callable[[], None]) -> float:
-        start = time.perf_counter()
-        work()
-        return time.perf_counter() - start
-
-    return Runner("JAX jit (wall)", peer.run, timed)
+    return bool(jax.default_backend() == "gpu")
 
 
-def measured(workload: str, runners: Sequence[Runner], note: str = "") -> list[Timed]:
-    """Compare the first losses, then time the contenders in turns.
+def built(make: Callable[[], Runner]) -> tuple[Runner, Contender, int | None]:
+    """Return a runner, a contender that only remembers its first losses, and its bytes after those steps."""
+    runner = make()
+    losses = list(runner.contender.losses())
+    return runner, Contender(runner.contender.name, _nothing, lambda: losses), runner.bytes()
+
+
+def _nothing(count: int) -> None:
+    """Stand for the steps of a contender that may be gone."""
+
+
+def check(title: str, precision: str, contenders: Sequence[Contender]) -> None:
+    """Compare the first losses: all in float32, elsewhere the very first.
 
     Raises:
-        SystemExit: the losses of two contenders differ.
+        SystemExit: those of two contenders differ.
     """
-    losses = {r.name: [r.loss() for _ in range(CHECKED)] for r in runners if r.loss}
-    first = next(iter(losses.values()))
-    for name, found in losses.items():
-        if not np.allclose(found, first, rtol=20 * TOLERANCE if "tf32" in name else TOLERANCE):
-            raise SystemExit(f"{workload}: {name} has losses {found}, the first {first}; no times")
+    print(title, file=sys.stderr)
+    if precision in ROUNDED:
+        contenders = [replace(c, losses=lambda c=c: c.losses()[:1]) for c in contenders]
+    agree(contenders, ROUNDED.get(precision, TOLERANCE))
+
+
+def times(title: str, runners: Sequence[Runner], held: Sequence[int | None]) -> list[Timed]:
+    """Time runners in turns."""
     counts = []
     for r in runners:
-        r.timed(lambda r=r: r.run(3))
-        counts.append(max(1, round(BLOCK / max(1e-6, r.timed(lambda r=r: r.run(5)) / 5))))
-    seconds: list[list[float]] = [[] for _ in runners]
-    for _ in range(ROUNDS):
-        for i, r in enumerate(runners):
-            seconds[i].append(r.timed(lambda r=r, n=counts[i]: r.run(n)) / counts[i])
+        r.timed(lambda r=r: r.contender.run(3))
+        seconds = r.timed(lambda r=r: r.contender.run(5)) / 5
+        counts.append(max(1, round(BLOCK / max(1e-6, seconds))))
+
+    def block(i: int) -> list[float]:
+        return [runners[i].timed(lambda: runners[i].contender.run(counts[i])) / counts[i]]
+
+    found = in_turns(len(runners), ROUNDS, block)
     return [
-        Timed(workload, r.name, statistics.median(s), min(s), max(s), r.bytes(), note)
-        for r, s in zip(runners, seconds, strict=True)
+        summary(title, r.contender.name, s, size)
+        for r, s, size in zip(runners, found, held, strict=True)
     ]
 
 
-def small(backends: Sequence[Any], sizes: Sequence[int] = (64, 256)) -> list[Timed]:
+def summary(title: str, name: str, seconds: Sequence[float], *rest: Any) -> Timed:
+    """Return median, least and most."""
+    return Timed(title, name, statistics.median(seconds), min(seconds), max(seconds), *rest)
+
+
+def together(one: Group) -> list[Timed]:
+    """Measure a group whose contenders take turns."""
+    runners, contenders, held = zip(*map(built, one.makers), strict=True)
+    check(one.title, one.precision, contenders)
+    return times(one.title, runners, held)
+
+
+def apart(groups: Sequence[Group]) -> list[Timed]:
+    """Measure groups one contender at a time; all of JAX comes last, as it keeps the memory that it has had."""
+    rows: dict[str, list[Timed]] = {g.title: [] for g in groups}
+    first: dict[str, list[Contender]] = {g.title: [] for g in groups}
+    for i in range(max(len(g.makers) for g in groups)):
+        for g in groups:
+            for make in g.makers[i : i + 1]:
+                runner, contender, held = built(make)
+                rows[g.title] += times(g.title, [runner], [held])
+                first[g.title].append(contender)
+                del runner
+                release()
+    for g in groups:
+        check(g.title, g.precision, first[g.title])
+    return [row for g in groups for row in rows[g.title]]
+
+
+def release() -> None:
+    """Give the memory of contenders that are gone back to the driver, for those of other libraries."""
+    gc.collect()
+    if torch := sys.modules.get("torch"):
+        torch.compiler.reset()
+        torch.cuda.empty_cache()
+    if cupy := sys.modules.get("cupy"):
+        cupy.get_default_memory_pool().free_all_blocks()
+
+
+def small(backends: Sequence[Any], sizes: Sequence[int] = SIZES) -> Iterator[Timed]:
     """MLP and LeNet: what a launch costs."""
-    found = []
-    for workload in (WIDE_MLP, LENET):
+    import networks
+
+    for workload in (getattr(networks, name) for name in SMALL):
         for size in sizes:
-            batch = Batch.of(size)
-            network = workload.network().with_parameters(workload.network().parameters)
-            runners = [ours(network, batch.images, batch.labels, b) for b in backends]
-            if has("torch"):
-                for way in ("eager", "compiled"):
-                    model = torch_network(workload)
-                    runners.append(torch_step(model, batch.images, batch.labels, way, "float32"))
-            if has("jax") and (peer := jax_step(workload, batch)):
-                runners.append(peer)
-            found += measured(f"{workload.name}, batch {size}", runners)
-    return found
+            batch = networks.Batch.of(size, workload.shape)
+            for backend in backends:
+                yield from together(group(workload, batch, backend, lambda way: True))
+                release()
 
 
-def residual(backends: Sequence[Any], depth: int, size: int) -> list[Timed]:
-    """ResNet: what the libraries and the layout are worth."""
-    generator = np.random.default_rng(0)
-    images = generator.standard_normal((size, 3, 224, 224), dtype=np.float32)
-    labels = generator.integers(0, 1000, size)
-    name = f"ResNet-{depth}, batch {size}"
-    found = []
-    for backend in backends:
-        found += measured(name, [ours(resnet(depth), images, labels, backend)])
-    if has("torch") and has("torchvision"):
-        import torchvision
+def large(backends: Sequence[Any], size: int = LARGE_SIZE) -> list[Timed]:
+    """ResNet-18 and -50: what the libraries and the layout are worth."""
+    import networks
 
-        for precision in ("tf32", "bfloat16"):
-            for way in ("eager", "compiled"):
-                model = getattr(torchvision.models, f"resnet{depth}")()
-                found += measured(name, [torch_step(model, images, labels, way, precision)])
-    return found
+    batch = networks.Batch.of(size, networks.LARGE)
+    workloads = [getattr(networks, name) for name in LARGE]
+    best = lambda way: "channels last" in way  # noqa: E731
+    return apart([group(w, batch, backend, best) for w in workloads for backend in backends])
 
 
-def launches(backend: Any, count: int = 200) -> list[Timed]:
+def launches(backend: Any, count: int = 200) -> Timed:
     """What one node of a graph and one launch of a graph cost: a chain of tiny products."""
     from cortex.compute.ops import MatMul
     from cortex.compute.program import Program
@@ -270,18 +255,9 @@ def launches(backend: Any, count: int = 200) -> list[Timed]:
     executable.run()
     executable.read("y")
     seconds = [backend.device.timed(lambda: executable.run(20)) / 20 for _ in range(ROUNDS)]
-    nodes = f"{executable.launches} nodes"
-    return [
-        Timed(
-            "graph of tiny products",
-            "cortex",
-            statistics.median(seconds),
-            min(seconds),
-            max(seconds),
-            None,
-            nodes,
-        )
-    ]
+    return summary(
+        "graph of tiny products", "cortex", seconds, None, f"{executable.launches} nodes"
+    )
 
 
 def table(rows: Sequence[Timed]) -> str:
@@ -315,9 +291,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tf32, half = (
         CudaBackend(device, precision=p, deterministic=False) for p in ("tf32", "bfloat16")
     )
-    rows = launches(strict) + small([strict, tf32])
-    for depth in () if options.quick else (18, 50):
-        rows += residual([tf32, half], depth, 256)
+    rows = [launches(strict), *small([strict, tf32])]
+    if not options.quick:
+        rows += large([tf32, half])
     print(table(rows))
     if options.json:
         options.json.write_text(json.dumps([asdict(r) for r in rows], indent=1) + "\n", "utf-8")

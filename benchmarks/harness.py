@@ -190,7 +190,7 @@ def _calibrated(contender: Contender, settings: Settings) -> int:
         count *= 4
 
 
-def agree(contenders: Sequence[Contender]) -> str:
+def agree(contenders: Sequence[Contender], tolerance: float = TOLERANCE) -> str:
     """Return a line about the numbers that were compared, or nothing where there were none.
 
     Raises:
@@ -207,7 +207,7 @@ def agree(contenders: Sequence[Contender]) -> str:
         same = first.shape == numbers.shape
         off = float(np.abs(first - numbers).max()) / scale if same else np.inf
         worst = max(worst, off)
-        if not off < TOLERANCE:
+        if not off < tolerance:
             raise SystemExit(
                 f"{other} does not compute what {name} does: {numbers} and {first}; no times"
             )

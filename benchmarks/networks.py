@@ -79,16 +79,30 @@ def convnet() -> tuple[Any, ...]:
     return (*made, L.GlobalAveragePooling(), L.Linear(10))
 
 
-def resnet18() -> tuple[Any, ...]:
-    """Return ResNet-18 (He et al. 2016, table 1) with the stem for images of 32 x 32: 3 x 3, no pooling."""
-    made: list[Any] = [*_normalised(64), L.Relu()]
-    for stage, n in enumerate((64, 128, 256, 512)):
-        for block in range(2):
+SMALL_STEM = (*_normalised(64), L.Relu())  # for images of 32 x 32
+STEM = (*_normalised(64, 7, 2), L.Relu(), L.MaxPooling(3, stride=2, padding=1))
+
+
+def resnet(depth: int, stem: tuple[Any, ...], classes: int) -> tuple[Any, ...]:
+    """Return ResNet-18 or -50 (He et al. 2016, table 1), which strides in the 3 x 3 convolution of a block."""
+    made, given = list(stem), 64
+    for stage, blocks in enumerate({18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}[depth]):
+        n = 64 << stage
+        out = n if depth == 18 else 4 * n
+        for block in range(blocks):
             stride = 2 if stage and not block else 1
-            body = (*_normalised(n, 3, stride), L.Relu(), *_normalised(n))
-            shortcut = L.Sequence(tuple(_normalised(n, 1, stride))) if stride == 2 else None
-            made += [L.Residual(body, shortcut), L.Relu()]
-    return (*made, L.GlobalAveragePooling(), L.Linear(10))
+            body = [
+                *_normalised(n, 3, stride),
+                L.Relu(),
+                *_normalised(out, 3 if depth == 18 else 1),
+            ]
+            if depth == 50:
+                body = [*_normalised(n, 1), L.Relu(), *body]
+            changes = stride == 2 or given != out
+            shortcut = L.Sequence(tuple(_normalised(out, 1, stride))) if changes else None
+            made += [L.Residual(tuple(body), shortcut), L.Relu()]
+            given = out
+    return (*made, L.GlobalAveragePooling(), L.Linear(classes))
 
 
 def vgg16() -> tuple[Any, ...]:
@@ -99,12 +113,15 @@ def vgg16() -> tuple[Any, ...]:
     return (*made, *mlp(4096, 4096, 1000))
 
 
-DIGIT, PHOTO = (1, 28, 28), (3, 32, 32)
+DIGIT, PHOTO, LARGE = (1, 28, 28), (3, 32, 32), (3, 224, 224)
 MLP = Workload("MLP 784-512-256-10", DIGIT, mlp(512, 256, 10))
+WIDE_MLP = Workload("MLP 784-512-512-10", DIGIT, mlp(512, 512, 10))
 LENET = Workload("LeNet", DIGIT, lenet())
 CONVNET = Workload("3x3 convolutions 32-64-128", PHOTO, convnet(), "sgd")
-RESNET = Workload("ResNet-18, 32x32", PHOTO, resnet18(), "sgd")
-VGG = Workload("VGG16, 224x224", (3, 224, 224), vgg16())
+RESNET = Workload("ResNet-18, 32x32", PHOTO, resnet(18, SMALL_STEM, 10), "sgd")
+RESNET_18 = Workload("ResNet-18, 224x224", LARGE, resnet(18, STEM, 1000))
+RESNET_50 = Workload("ResNet-50, 224x224", LARGE, resnet(50, STEM, 1000))
+VGG = Workload("VGG16, 224x224", LARGE, vgg16())
 
 
 @dataclass(frozen=True)

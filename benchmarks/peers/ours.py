@@ -16,12 +16,18 @@ from cortex.optimise.optimisers import Adam, Sgd
 OPTIMISERS = {"adam": Adam(0.001), "sgd": Sgd(0.01, momentum=0.9)}
 
 
-def training_step(workload: Workload, size: int, network: Network | None = None) -> Any:
+def training_step(
+    workload: Workload, size: int, network: Network | None = None, backend: Any = None
+) -> Any:
     """Return the executable of a training step."""
     network = workload.network if network is None else network
     optimiser = OPTIMISERS[workload.optimiser]
     return cortex.training_step(
-        network, optimiser=optimiser, batch_size=size, loss=SoftmaxCrossEntropy()
+        network,
+        optimiser=optimiser,
+        batch_size=size,
+        loss=SoftmaxCrossEntropy(),
+        backend=backend,
     )
 
 
@@ -45,6 +51,20 @@ def training(
 
     losses = lambda: [once() for _ in range(STEPS_CHECKED)]  # noqa: E731
     return Contender(name, run, losses, step.program)
+
+
+def resident_training(workload: Workload, batch: Batch, backend: Any) -> tuple[Any, Contender]:
+    """Return the executable of a training step whose batch lies on the device of `backend`, and its contender."""
+    step = training_step(workload, len(batch.labels), backend=backend)
+    step.write("image", batch.images)
+    step.write("label", batch.labels.astype(np.int32))
+
+    def once() -> float:
+        step.run()
+        return float(step.read("loss"))
+
+    losses = lambda: [once() for _ in range(STEPS_CHECKED)]  # noqa: E731
+    return step, Contender("cortex", step.executable.run, losses, step.program)
 
 
 def inference(workload: Workload, images: np.ndarray) -> Contender:

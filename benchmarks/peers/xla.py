@@ -1,6 +1,7 @@
 """JAX: the step and the inference as one compiled function each, buffers donated; written from cortex layers.
 
-Max pooling is a reshape and a maximum, whose gradient XLA compiles to faster code than that of `reduce_window`.
+Max pooling of windows that touch is a reshape and a maximum, whose gradient XLA compiles to faster code than that of
+`reduce_window`. Products and convolutions are computed in the type of their input, statistics and losses in float32.
 """
 
 from __future__ import annotations
@@ -23,16 +24,25 @@ MOST_CONSTANTS = (
 )  # bytes of weights that are compiled in: as arguments they cost a call 150 us
 
 
-def training(workload: Workload, batch: Batch) -> Contender:
-    """Return the compiled training step."""
+PRECISIONS = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "default"}
+
+
+def training(workload: Workload, batch: Batch, precision: str | None = None) -> Contender:
+    """Return the compiled training step; with a `precision`, one of `PRECISIONS`, the batch lies on the device."""
     parameters, statistics = _weights(workload)
     zeros = lambda: [jnp.zeros_like(a) for a in parameters]  # noqa: E731
     moments = (zeros(), zeros()) if workload.optimiser == "adam" else (zeros(),)
     update = _adam if workload.optimiser == "adam" else _sgd
 
+    given: Any = (batch.images, batch.labels)
+    if precision is not None:
+        given = tuple(map(jnp.asarray, given))
+
     def loss_of(p: Arrays, s: Arrays, x: Any, y: Any) -> Any:
         new: Arrays = []
-        logits = forward(workload.layers, x, iter(p), iter(s), new)
+        x = x.astype(jnp.bfloat16) if precision == "bfloat16" else x
+        with jax.default_matmul_precision(PRECISIONS.get(precision, "default")):
+            logits = forward(workload.layers, x, iter(p), iter(s), new).astype(jnp.float32)
         return -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(len(y)), y]), new
 
     def step(p: Arrays, s: Arrays, m: Any, t: Any, x: Any, y: Any) -> Any:
@@ -44,7 +54,7 @@ def training(workload: Workload, batch: Batch) -> Contender:
     state = [parameters, statistics, moments, jnp.float32(1)]
 
     def once() -> Any:
-        *state[:], loss = compiled(*state, batch.images, batch.labels)
+        *state[:], loss = compiled(*state, *given)
         return loss
 
     def run(count: int) -> None:
@@ -106,17 +116,18 @@ def forward(
         match layer:
             case L.Convolution():
                 stride, padding = (layer.stride,) * 2, [(layer.padding,) * 2] * 2
-                x = jax.lax.conv_general_dilated(x, next(parameters), stride, padding)
-                x = x + next(parameters)[:, None, None] if layer.bias else x
+                x = jax.lax.conv_general_dilated(
+                    x, next(parameters).astype(x.dtype), stride, padding
+                )
+                if layer.bias:
+                    x = x + next(parameters).astype(x.dtype)[:, None, None]
             case L.Linear():
-                w = next(parameters)
-                x = x.reshape(len(x), -1) @ w.T + next(parameters)
+                w, b = (next(parameters).astype(x.dtype) for _ in range(2))
+                x = x.reshape(len(x), -1) @ w.T + b
             case L.BatchNormalisation():
                 x = _normalised(layer, x, parameters, statistics, new)
             case L.MaxPooling():
-                n, c, h, w = x.shape
-                k = layer.size
-                x = x.reshape(n, c, h // k, k, w // k, k).max((3, 5))
+                x = _pooled(layer, x)
             case L.Relu():
                 x = jax.nn.relu(x)
             case L.GlobalAveragePooling():
@@ -132,9 +143,23 @@ def forward(
     return x
 
 
-def _normalised(layer: Any, x: Any, parameters: Any, statistics: Any, new: Arrays | None) -> Any:
+def _pooled(layer: Any, x: Any) -> Any:
+    n, c, h, w = x.shape
+    k, stride = layer.size, layer.stride or layer.size
+    if stride == k and not layer.padding and h % k == w % k == 0:
+        return x.reshape(n, c, h // k, k, w // k, k).max((3, 5))
+    padding = ((0, 0), (0, 0), *[(layer.padding,) * 2] * 2)
+    return jax.lax.reduce_window(
+        x, -jnp.inf, jax.lax.max, (1, 1, k, k), (1, 1, stride, stride), padding
+    )
+
+
+def _normalised(
+    layer: Any, given: Any, parameters: Any, statistics: Any, new: Arrays | None
+) -> Any:
     scale, bias = next(parameters), next(parameters)
     mean, variance = next(statistics), next(statistics)
+    x = given.astype(jnp.float32)
     if new is not None:
         m, count = layer.momentum, x.size // len(scale)
         batch_mean, batch_variance = x.mean((0, 2, 3)), x.var((0, 2, 3))
@@ -142,4 +167,5 @@ def _normalised(layer: Any, x: Any, parameters: Any, statistics: Any, new: Array
         new.append(m * variance + (1 - m) * batch_variance * count / (count - 1))
         mean, variance = batch_mean, batch_variance
     factor = scale / jnp.sqrt(variance + layer.epsilon)
-    return x * factor[:, None, None] + (bias - mean * factor)[:, None, None]
+    y = x * factor[:, None, None] + (bias - mean * factor)[:, None, None]
+    return y.astype(given.dtype)

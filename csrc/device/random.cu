@@ -1,5 +1,5 @@
-// Philox4x32-10 as in compute/philox.py: key = seed, counter = (block low, block high, step, number of the op); an item
-// draws a block of four words. Seed and step lie in device memory, so that a replayed graph draws anew.
+// Philox4x32-10 as in compute/philox.py: key = seed, counter = (block low, block high, step, number of the op); item i
+// draws the four words of block first + i. Seed and step lie in device memory, so that a replayed graph draws anew.
 CX_DTYPES(float32, float64)
 
 namespace cx {
@@ -39,8 +39,9 @@ CX_FN void store(T* y, I i, I n, const cx_pack<T, 4>& v) {
     if (4 * i + j < n) y[4 * i + j] = v.at[j];
 }
 
-CX_EACH(random_uniform, (T* y, const cx_u64* seed, const cx_i64* step, cx_u32 number, I n), (n + 3) / 4) {
-  const Block b = philox((cx_u64)i, (cx_u32)*step, number, *seed);
+CX_EACH(random_uniform, (T* y, const cx_u64* seed, const cx_i64* step, cx_u32 number, cx_u64 first, I n),
+        (n + 3) / 4) {
+  const Block b = philox(first + (cx_u64)i, (cx_u32)*step, number, *seed);
   cx_pack<T, 4> v;
   CX_UNROLL
   for (int j = 0; j < 4; ++j) v.at[j] = unit(b.word[j], T());
@@ -48,8 +49,9 @@ CX_EACH(random_uniform, (T* y, const cx_u64* seed, const cx_i64* step, cx_u32 nu
 } CX_END
 
 // Box-Muller on the word pairs (0, 1) and (2, 3), in double whatever the type.
-CX_EACH(random_normal, (T* y, const cx_u64* seed, const cx_i64* step, cx_u32 number, I n), (n + 3) / 4) {
-  const Block b = philox((cx_u64)i, (cx_u32)*step, number, *seed);
+CX_EACH(random_normal, (T* y, const cx_u64* seed, const cx_i64* step, cx_u32 number, cx_u64 first, I n),
+        (n + 3) / 4) {
+  const Block b = philox(first + (cx_u64)i, (cx_u32)*step, number, *seed);
   CX_UNROLL
   for (int j = 0; j < 4; j += 2) {
     const double radius = sqrt(-2.0 * log(((double)b.word[j] + 1.0) * 2.3283064365386963e-10));
@@ -61,9 +63,9 @@ CX_EACH(random_normal, (T* y, const cx_u64* seed, const cx_i64* step, cx_u32 num
 
 // y = 0 where a uniform number is below the probability of dropping, else x times `scale`: one pass over memory, and
 // the same mask as Random and a map give. y may be x.
-CX_EACH(dropout, (T* y, const T* x, const cx_u64* seed, const cx_i64* step, cx_u32 number, A probability, A scale, I n),
-        (n + 3) / 4) {
-  const Block b = philox((cx_u64)i, (cx_u32)*step, number, *seed);
+CX_EACH(dropout, (T* y, const T* x, const cx_u64* seed, const cx_i64* step, cx_u32 number, cx_u64 first, A probability,
+                  A scale, I n), (n + 3) / 4) {
+  const Block b = philox(first + (cx_u64)i, (cx_u32)*step, number, *seed);
   cx_pack<T, 4> v;
   if (is_whole(x, i, n)) v = *reinterpret_cast<const cx_pack<T, 4>*>(x + 4 * i);
   else

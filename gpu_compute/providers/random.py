@@ -17,13 +17,14 @@ def random(low: Lowering, step: Step) -> list[Instruction] | None:
         return None
     target = low.operand(step.outputs[0])
     seed, counter = low.operands(step.inputs)
-    arguments = (target, seed, counter, op.number, target.spec.size)
+    arguments = (target, seed, counter, op.number, op.first // 4, target.spec.size)
     return [launch(f"random_{op.kind}", op.dtype, arguments, (target,))]
 
 
 def keeps_dropout(step: Step) -> bool:
-    """Whether a dropout is one kernel: the Bernoulli kind, whose mask is that of a uniform number and a comparison."""
-    return isinstance(step.op, Dropout) and step.op.distribution == "bernoulli"
+    """Whether a dropout is one kernel: the Bernoulli kind, from the start of a block of four numbers on."""
+    op = step.op
+    return isinstance(op, Dropout) and op.distribution == "bernoulli" and op.first % 4 == 0
 
 
 def dropout(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -34,5 +35,5 @@ def dropout(low: Lowering, step: Step) -> list[Instruction] | None:
     x, seed, counter = low.operands(step.inputs)
     y = low.operand(step.outputs[0])
     scale = 1 / (1 - op.probability)
-    arguments = (y, x, seed, counter, op.number, op.probability, scale, y.spec.size)
+    arguments = (y, x, seed, counter, op.number, op.first // 4, op.probability, scale, y.spec.size)
     return [launch("dropout", y.spec.dtype, arguments, (y,))]

@@ -21,9 +21,12 @@ def harness() -> Any:
     ("name", "parameters"),
     [
         ("MLP", 535_818),
+        ("WIDE_MLP", 669_706),
         ("LENET", 431_080),
         ("CONVNET", 94_762),
         ("RESNET", 11_173_962),
+        ("RESNET_18", 11_689_512),
+        ("RESNET_50", 25_557_032),
         ("VGG", 138_357_544),
     ],
 )
@@ -55,7 +58,7 @@ def small() -> Any:
     )
     shortcut = L.Sequence((L.Convolution(6, 1, stride=2, bias=False),))
     nodes = (
-        L.Convolution(4, 3), L.MaxPooling(2), L.Relu(), L.Residual((*body, L.Relu()), shortcut),
+        L.Convolution(4, 3), L.MaxPooling(3, stride=2, padding=1), L.Relu(), L.Residual((*body, L.Relu()), shortcut),
         L.Residual((L.Convolution(6, 3, padding=1, bias=False),)), L.GlobalAveragePooling(),
         L.Linear(5), L.Relu(), L.Linear(10),
     )  # fmt: skip
@@ -125,3 +128,30 @@ def test_jax_computes_the_same(name: str) -> None:
     assert harness().agree([ours.training(workload, batch), xla.training(workload, batch)])
     once = [ours.inference(workload, batch.images), xla.inference(workload, batch.images)]
     assert harness().agree(once)
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
+@pytest.mark.parametrize("peer", ["torch", "jax"])
+def test_batches_on_the_device_and_precisions_change_nothing_but_rounding(peer, precision) -> None:
+    pytest.importorskip(peer)
+    import networks
+    from peers import ours
+
+    from cortex.compute import get_backend
+
+    batch = networks.Batch.of(8, small().shape)
+    made = [ours.resident_training(small(), batch, get_backend("cpu"))[1]]
+    if peer == "torch":
+        from peers import pytorch
+
+        ways = pytorch.ways(small(), harness().Settings())
+        made += [pytorch.training(small(), batch, way, "cpu", precision) for way in ways]
+    else:
+        from peers import xla
+
+        made += [xla.training(small(), batch, precision)]
+    if precision != "bfloat16":
+        assert harness().agree(made)
+        return
+    first, *others = (c.losses()[0] for c in made)
+    assert all(1e-6 < abs(other / first - 1) < 0.05 for other in others)

@@ -21,7 +21,7 @@ def state(seed=SEED, step=STEP):
 @pytest.mark.parametrize("size", [1, 2, 3, 1027])
 def test_uniform_numbers_are_bit_identical(size, dtype):
     y = np.full(size + 1, 7, dtype)
-    run("random_uniform", y, *state(), NUMBER, size, dtype=dtype)
+    run("random_uniform", y, *state(), NUMBER, 0, size, dtype=dtype)
     np.testing.assert_array_equal(y[:size], philox.uniform(size, SEED, STEP, NUMBER, dtype))
     assert y[size] == 7
 
@@ -30,7 +30,7 @@ def test_uniform_numbers_are_bit_identical(size, dtype):
 @pytest.mark.parametrize("size", [1, 2, 3, 1027])
 def test_normal_numbers(size, dtype):
     y = np.full(size + 1, 7, dtype)
-    run("random_normal", y, *state(), NUMBER, size, dtype=dtype)
+    run("random_normal", y, *state(), NUMBER, 0, size, dtype=dtype)
     wanted = philox.normal(size, SEED, STEP, NUMBER, dtype)
     np.testing.assert_allclose(
         y[:size], wanted, rtol=2e-7 if dtype == "float32" else 1e-15, atol=1e-15
@@ -40,8 +40,23 @@ def test_normal_numbers(size, dtype):
 
 def test_negative_steps_and_wide_indices_wrap_like_the_definition():
     y = np.zeros(9, np.float32)
-    run("random_uniform", y, *state(step=-1), NUMBER, 9, wide=True)
+    run("random_uniform", y, *state(step=-1), NUMBER, 0, 9, wide=True)
     np.testing.assert_array_equal(y, philox.uniform(9, SEED, -1, NUMBER))
+
+
+@pytest.mark.parametrize(
+    "first", [4, 1 << 20, (1 << 34) - 8]
+)  # the last crosses the low word of a counter
+def test_a_part_of_a_batch_has_the_numbers_of_the_part(first):
+    x, y, block = normal(13), np.zeros(13, np.float32), first // 4
+    wanted = philox.uniform(13, SEED, STEP, NUMBER, first=first)
+    run("random_uniform", y, *state(), NUMBER, block, 13)
+    np.testing.assert_array_equal(y, wanted)
+    run("dropout", y, x, *state(), NUMBER, block, 0.5, 2.0, 13)
+    np.testing.assert_array_equal(y, np.where(wanted < 0.5, 0, 2 * x))
+    run("random_normal", y, *state(), NUMBER, block, 13)
+    wanted = philox.normal(13, SEED, STEP, NUMBER, first=first)
+    np.testing.assert_allclose(y, wanted, rtol=2e-7, atol=1e-15)
 
 
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9])
@@ -50,7 +65,7 @@ def test_dropout_is_bit_identical(p, dtype):
     x, (seed, step) = normal(5, 201, dtype=dtype), state()
     wanted = expected(Dropout(p, NUMBER), x, seed[0].reshape(()), step[0].reshape(()))
     y = np.zeros_like(x)
-    run("dropout", y, x, seed, step, NUMBER, p, 1 / (1 - p), x.size, dtype=dtype)
+    run("dropout", y, x, seed, step, NUMBER, 0, p, 1 / (1 - p), x.size, dtype=dtype)
     np.testing.assert_array_equal(y, wanted)
-    run("dropout", x, x, seed, step, NUMBER, p, 1 / (1 - p), x.size, dtype=dtype)  # in place
+    run("dropout", x, x, seed, step, NUMBER, 0, p, 1 / (1 - p), x.size, dtype=dtype)  # in place
     np.testing.assert_array_equal(x, wanted)

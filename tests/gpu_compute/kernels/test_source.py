@@ -67,13 +67,19 @@ def test_structures_have_the_layout_of_c():
 
 
 def test_arguments_are_cast_by_the_signature():
-    given = Arguments(kernel("dropout"), Variant(), [1 << 40, None, 2, 3, 4.0, 0.5, 2, 10])
-    assert [v.dtype.name for v in given.values[-4:]] == ["uint32", "float32", "float32", "int32"]
-    assert [v[0] for v in given.values] == [1 << 40, 0, 2, 3, 4, 0.5, 2, 10]
+    given = Arguments(kernel("dropout"), Variant(), [1 << 40, None, 2, 3, 4.0, 1 << 33, 0.5, 2, 10])
+    assert [v.dtype.name for v in given.values[-5:]] == [
+        "uint32",
+        "uint64",
+        "float32",
+        "float32",
+        "int32",
+    ]
+    assert [v[0] for v in given.values] == [1 << 40, 0, 2, 3, 4, 1 << 33, 0.5, 2, 10]
     pointers = ctypes.cast(given.address, ctypes.POINTER(ctypes.c_void_p))
-    assert ctypes.c_float.from_address(pointers[5]).value == 0.5
-    given.set(5, 0.25)
-    assert ctypes.c_float.from_address(pointers[5]).value == 0.25
+    assert ctypes.c_float.from_address(pointers[6]).value == 0.5
+    given.set(6, 0.25)
+    assert ctypes.c_float.from_address(pointers[6]).value == 0.25
 
 
 @pytest.mark.parametrize(
