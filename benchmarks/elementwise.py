@@ -67,7 +67,7 @@ def compiled(way: str, function: Callable[..., Any], vectors: int, scalars: int,
 
     os.environ["CORTEX_MAPS"] = way
     program = Program()
-    inputs = [program.input(f"x{i}", (size,)) for i in range(vectors)]
+    inputs = [program.persistent(f"x{i}", (size,)) for i in range(vectors)]
     inputs += [program.input(f"s{i}", ()) for i in range(scalars)]
     made = function(*map(symbol, range(vectors + scalars)))
     expressions = tuple(map(wrap, made if isinstance(made, list) else [made]))
