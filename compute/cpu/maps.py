@@ -177,6 +177,8 @@ def units_and_grain(layout: Layout, work: int = 1) -> tuple[int, int]:
     """Return the number of units and how many of them are worth a thread; `work` is an element's cost in cycles."""
     elements = max(FLAT_GRAIN // 8, 2 * FLAT_GRAIN // (1 + work))
     if layout.flat:
-        return layout.shape[0], elements
+        # Long stretches keep the streams of several arrays running: Adam over 10 million parameters took 6.5 ms on two
+        # cores in pieces of 8,192 and 4.6 in pieces of 524,288. Sixteen pieces still share out evenly.
+        return layout.shape[0], max(elements, min(layout.shape[0] // 16, 1 << 19))
     inner = layout.shape[-1]
     return math.prod(layout.shape[:-1]), max(1, elements // inner)
