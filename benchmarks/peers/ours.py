@@ -116,7 +116,10 @@ def product(a: np.ndarray, b: np.ndarray, transpose_a: bool, transpose_b: bool) 
     from cortex.compute.ops import MatMul
 
     p = Program()
-    left, right = p.input("a", a.shape), p.input("b", b.shape)  # state alone would be multiplied once
+    left, right = (
+        p.input("a", a.shape),
+        p.input("b", b.shape),
+    )  # state alone would be multiplied once
     p.outputs["c"] = p.apply(MatMul(transpose_a, transpose_b), left, right)
     made = get_backend("cpu").compile(p)
     made.write("a", a)
