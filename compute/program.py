@@ -10,6 +10,7 @@ A *view* names a range of a state buffer, such as one weight matrix inside the f
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -358,6 +359,13 @@ class Program:
         lines += [f"update {n} <- {names[v]}" for n, v in self.updates.items()]
         lines += [f"output {n} = {names[v]}" for n, v in self.outputs.items()]
         return "\n".join(lines)
+
+
+def count_uses(program: Program) -> Counter[Value]:
+    """Return how often each value is read: by steps, and by what names it as an output or update."""
+    uses = Counter(v for step in program.steps for v in step.inputs)
+    uses.update((*program.outputs.values(), *program.updates.values()))
+    return uses
 
 
 def rewrite(

@@ -11,7 +11,8 @@ namespace cortex {
 struct Plan {
   int64_t units;
   int64_t scratch;  // bytes per thread
-  int64_t parts;    // partial results in the output; 1: the output is the result (matmul_pack: elements of it)
+  int64_t parts;    // partial results in the output; 1: the output is the result (matmul_pack and the
+                    // stages of Winograd's convolutions, whose outputs only other kernels read: elements of it)
 };
 
 static constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }

@@ -61,24 +61,33 @@ template <int M> struct Result {  // A^T
   }
 };
 
+// Of a polynomial with N coefficients: its even and odd parts at 1 (p, q) and at 2 (r, t).
+struct Parts {
+  Floats p, q, r, t;
+};
+template <int N> CORTEX_INLINE Parts parts_of(const Floats* d) {
+  Parts s = {d[0], d[1], d[0], 2 * d[1]};
+#pragma GCC unroll 6
+  for (int i = 2; i < N; i++)
+    if (i % 2) {
+      s.q += d[i];
+      s.t += float(1 << i) * d[i];
+    } else {
+      s.p += d[i];
+      s.r += float(1 << i) * d[i];
+    }
+  return s;
+}
+
 template <int M> struct Spread {  // A
   static constexpr int IN = M, OUT = 6;
   CORTEX_INLINE void apply(const Floats* d, Floats* e) {
-    Floats p = d[0], r = d[0], q = d[1], t = 2 * d[1];
-#pragma GCC unroll 6
-    for (int i = 2; i < M; i++)
-      if (i % 2) {
-        q += d[i];
-        t += float(1 << i) * d[i];
-      } else {
-        p += d[i];
-        r += float(1 << i) * d[i];
-      }
+    const Parts s = parts_of<M>(d);
     e[0] = d[0];
-    e[1] = p + q;
-    e[2] = p - q;
-    e[3] = r + t;
-    e[4] = r - t;
+    e[1] = s.p + s.q;
+    e[2] = s.p - s.q;
+    e[3] = s.r + s.t;
+    e[4] = s.r - s.t;
     e[5] = d[M - 1];
   }
 };
@@ -86,21 +95,12 @@ template <int M> struct Spread {  // A
 template <int R> struct Filter {  // G
   static constexpr int IN = R, OUT = 6;
   CORTEX_INLINE void apply(const Floats* w, Floats* u) {
-    Floats p = w[0], r = w[0], q = w[1], t = 2 * w[1];
-#pragma GCC unroll 6
-    for (int i = 2; i < R; i++)
-      if (i % 2) {
-        q += w[i];
-        t += float(1 << i) * w[i];
-      } else {
-        p += w[i];
-        r += float(1 << i) * w[i];
-      }
+    const Parts s = parts_of<R>(w);
     u[0] = w[0] * (1 / 4.f);
-    u[1] = (p + q) * (-1 / 6.f);
-    u[2] = (p - q) * (-1 / 6.f);
-    u[3] = (r + t) * (1 / 24.f);
-    u[4] = (r - t) * (1 / 24.f);
+    u[1] = (s.p + s.q) * (-1 / 6.f);
+    u[2] = (s.p - s.q) * (-1 / 6.f);
+    u[3] = (s.r + s.t) * (1 / 24.f);
+    u[4] = (s.r - s.t) * (1 / 24.f);
     u[5] = w[R - 1];
   }
 };

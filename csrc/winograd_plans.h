@@ -67,12 +67,12 @@ static inline Matrices matrices_of(const WinogradShape& s, int64_t channels, int
 // winograd_filter: 0 rows, 1 depth, 2 kernel, 3 elements from row to row of w, 4 along the depth, 5 flipped,
 // 6 panels (of 32 columns, for channels last; else tiles of rows).
 constexpr int64_t FILTER_INTEGERS = 7, FILTER_DEPTH = 16;
-static inline Plan winograd_filter_plan(const int64_t* i, int64_t) {
-  return {divide_up(i[1], FILTER_DEPTH), 0, 1};
-}
 // Elements from one product to the next.
 static inline int64_t filter_product(int64_t rows, int64_t depth, bool panels) {
   return panels ? round_up(rows, PAIR) * depth : round_up(rows * depth + 16, 16);
+}
+static inline Plan winograd_filter_plan(const int64_t* i, int64_t) {
+  return {divide_up(i[1], FILTER_DEPTH), 0, PRODUCTS * filter_product(i[0], i[1], i[6] != 0)};
 }
 
 // ---------------------------------------------------------------- all stages in one unit
@@ -120,12 +120,12 @@ static inline Stage winograd_stage(const WinogradShape& s, int64_t channels) {
 static inline Plan winograd_source_plan(const int64_t* integer, int64_t) {
   const WinogradShape s = winograd_shape(integer);
   const Stage stage = winograd_stage(s, s.channels);
-  return {stage.tile_blocks * stage.channel_blocks, 0, 1};
+  return {stage.tile_blocks * stage.channel_blocks, 0, matrices_of(s, s.channels, s.count).size()};
 }
 static inline Plan winograd_result_plan(const int64_t* integer, int64_t) {  // and winograd_spread
   const WinogradShape s = winograd_shape(integer);
   const Stage stage = winograd_stage(s, s.filters);
-  return {stage.tile_blocks * stage.channel_blocks, 0, 1};
+  return {stage.tile_blocks * stage.channel_blocks, 0, matrices_of(s, s.filters, s.count).size()};
 }
 
 static inline int64_t product_tiles(const WinogradShape& s) {
@@ -133,7 +133,7 @@ static inline int64_t product_tiles(const WinogradShape& s) {
 }
 static inline Plan winograd_product_plan(const int64_t* integer, int64_t) {
   const WinogradShape s = winograd_shape(integer);
-  return {PRODUCTS * divide_up(s.count, product_tiles(s)), 0, 1};
+  return {PRODUCTS * divide_up(s.count, product_tiles(s)), 0, matrices_of(s, s.filters, s.count).size()};
 }
 
 // ---------------------------------------------------------------- gradients
@@ -160,7 +160,8 @@ static inline int64_t sum_filters(const WinogradShape& s) {
 }
 static inline Plan winograd_correlate_plan(const int64_t* integer, int64_t element) {
   const WinogradShape s = winograd_shape(integer);
-  return {PRODUCTS * divide_up(s.filters, sum_filters(s)), sums_in_panels(s) ? SUM_DEPTH * PAIR * element : 0, 1};
+  return {PRODUCTS * divide_up(s.filters, sum_filters(s)), sums_in_panels(s) ? SUM_DEPTH * PAIR * element : 0,
+          PRODUCTS * kernel_product(s)};
 }
 static inline Plan winograd_kernel_plan(const int64_t* integer, int64_t) {
   return {divide_up(winograd_shape(integer).filters, KERNEL_FILTERS), 0, 1};

@@ -24,13 +24,15 @@ from ..passes import (
     updates_last,
 )
 from ..passes.memory import round_up
+from ..plan.arena import Arena, assign_apart
+from ..plan.prepared import prepared, watched
 from ..plan.storage import isolate
 from ..program import Program, Value
 from ..spec import Spec
 from ..threads import get_num_threads, set_num_threads
 from .instruction import Instruction, Operand
 from .interpreter import Interpreter
-from .lowering import Arena, Lowering, assign_apart, check_supported, lower, prepared, watched
+from .lowering import Lowering, check_supported, lower
 from .native import engine, native
 
 
@@ -67,7 +69,7 @@ class CpuExecutable:
         self._seen: list[int] | None = None  # versions of the watched state when that ran last
         self._executor = self._build([low.instructions[n] for n in self._later])
         if not self._watched:  # of constants alone
-            self._prepare.run()
+            self._make_ready()
         self.report = self._report(kept.size, arena)
 
     # Methods, not attributes bound to the parts: `compile(p).run` then keeps the memory of the plan alive.

@@ -30,9 +30,9 @@ class CpuCosts:
         """Return the time of the fastest kernel for values in a layout, or None where there is none."""
         if not isinstance(op, Arranged):
             return _moved(inputs, outputs)
-        from .providers import lanes, winograd
+        from .providers import costs, winograd
 
-        found = [lanes.seconds(op, *inputs)]
+        found = [costs.seconds(op, *inputs)]
         if not self.exact:
             found.append(winograd.seconds(op, *inputs))
         return min((t for t in found if t is not None), default=None)

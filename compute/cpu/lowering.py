@@ -5,13 +5,9 @@ from __future__ import annotations
 from ..errors import BackendError
 from ..group import Group
 from ..plan import lowering as plan
-from ..plan.arena import Arena, assign_apart
-from ..plan.prepared import prepared, watched
 from ..plan.storage import Storage
 from ..program import Program
 from .instruction import Instruction
-
-__all__ = ["Arena", "Lowering", "assign_apart", "check_supported", "lower", "prepared", "watched"]
 
 Lowering = plan.Lowering[Instruction]
 

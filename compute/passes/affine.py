@@ -6,13 +6,13 @@ computed once: where w, a, b and c depend on constants and on state that the pro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..expression import Expression, constant, derivative, substitute, symbol
 from ..ops import Convolution, Map
 from ..ops.reduce import reshape_to
-from ..program import Program, Step, Value, rewrite
+from ..program import Program, Step, Value, count_uses, rewrite
 from .simplify import remove_dead
 
 
@@ -30,9 +30,7 @@ class _Affine:
 def fold_affine(program: Program) -> Program:
     """Return the program with per-channel scales and shifts of convolutions folded into kernels and biases."""
     steady = _steady(program)
-    uses: dict[Value, int] = {}
-    for v in (*(v for s in program.steps for v in s.inputs), *program.outputs.values()):
-        uses[v] = uses.get(v, 0) + 1
+    uses = count_uses(program)
     known: dict[Value, _Affine] = {}  # by values of the old program
 
     def replace(new: Program, step: Step, inputs: tuple[Value, ...]) -> Sequence[Value] | None:
@@ -64,7 +62,7 @@ def _continued(
     inputs: tuple[Value, ...],
     known: dict[Value, _Affine],
     steady: set[Value],
-    uses: dict[Value, int],
+    uses: Mapping[Value, int],
 ) -> _Affine | None:
     """Return a map's result as an affine function of a convolution, or None where it is not."""
     op, out = step.op, step.outputs[0]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from ..ops.chain import Chain
-from ..program import Program, Step, Value, rewrite
+from ..program import Program, Step, Value, count_uses, rewrite
 from ..spec import Spec
 from .simplify import remove_dead
 
@@ -16,8 +15,7 @@ Accepts = Callable[[Chain, Sequence[Spec]], bool]
 def fuse_chains(program: Program, accepts: Accepts) -> Program:
     """Return the program with an op and the only reader of its result made a `Chain`, where a backend accepts it."""
     producer = {s.outputs[0]: s for s in program.steps if len(s.outputs) == 1}
-    uses = Counter(v for s in program.steps for v in s.inputs)
-    uses.update((*program.outputs.values(), *program.updates.values()))
+    uses = count_uses(program)
     place: dict[Value, Value] = {}
 
     def replace(new: Program, step: Step, inputs: tuple[Value, ...]) -> Sequence[Value] | None:

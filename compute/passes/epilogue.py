@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from ..expression import substitute, symbol
 from ..ops import Map
 from ..ops.fused import Fused
-from ..program import Program, Step, Value, rewrite
+from ..program import Program, Step, Value, count_uses, rewrite
 from .simplify import remove_dead
 
 Accepts = Callable[[Fused, Sequence[Value]], bool]
@@ -19,13 +19,7 @@ def fuse_epilogues(program: Program, accepts: Accepts) -> Program:
     A map qualifies when it has one output of the same spec and the op's result has no other consumer.
     """
     producer = {o: s for s in program.steps for o in s.outputs if len(s.outputs) == 1}
-    uses: dict[Value, int] = {}
-    for v in (
-        *(v for s in program.steps for v in s.inputs),
-        *program.outputs.values(),
-        *program.updates.values(),
-    ):
-        uses[v] = uses.get(v, 0) + 1
+    uses = count_uses(program)
     place: dict[Value, Value] = {}
 
     def replace(new: Program, step: Step, inputs: tuple[Value, ...]) -> Sequence[Value] | None:

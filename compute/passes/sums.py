@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..expression import Expression, substitute, symbol
 from ..ops import Map, Reduce
 from ..ops.reduce import reshape_to
 from ..ops.summed import SummedMap
-from ..program import Program, Step, Value, rewrite
+from ..program import Program, Step, Value, count_uses, rewrite
 from .simplify import remove_dead
 
 Accepts = Callable[[SummedMap, Sequence[Value]], bool]
@@ -76,11 +76,7 @@ def _groups(program: Program) -> list[_Sum]:
     """Collect sums over equal axes and extents that share an input and do not depend on one another."""
     born = {o: n for n, s in enumerate(program.steps) for o in s.outputs}
     producer = {o: s for s in program.steps for o in s.outputs}
-    uses: dict[Value, int] = {}
-    for v in (*(v for s in program.steps for v in s.inputs), *program.outputs.values()):
-        uses[v] = uses.get(v, 0) + 1
-    for v in program.updates.values():
-        uses[v] = uses.get(v, 0) + 1
+    uses = count_uses(program)
     groups: list[_Sum] = []
     for number, step in enumerate(program.steps):
         if not isinstance(step.op, Reduce) or step.op.kind != "sum":
@@ -103,7 +99,7 @@ def _groups(program: Program) -> list[_Sum]:
 
 
 def _source(
-    x: Value, step: Step | None, uses: dict[Value, int]
+    x: Value, step: Step | None, uses: Mapping[Value, int]
 ) -> tuple[Sequence[Value], Expression]:
     """Return what a summed value is made of: the expression of its map, where nobody else reads that."""
     op = step.op if step is not None else None

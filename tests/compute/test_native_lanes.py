@@ -13,7 +13,7 @@ from cortex.compute import get_backend
 from cortex.compute.cpu.lowering import lower
 from cortex.compute.cpu.native import native
 from cortex.compute.cpu.providers import winograd
-from cortex.compute.cpu.providers.lanes import dense_seconds, reorder_seconds, seconds
+from cortex.compute.cpu.providers.costs import dense_seconds, reorder_seconds, seconds
 from cortex.compute.expression import symbol
 from cortex.compute.layouts import BATCH_LANES, CHANNELS_LAST, Layout
 from cortex.compute.math import maximum

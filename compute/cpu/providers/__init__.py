@@ -97,7 +97,7 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
 
 def keep(group: Group | None) -> Callable[[Step], bool]:
     """Return whether a composite op is bound directly and need not be decomposed, by its step."""
-    from . import lanes, winograd
+    from . import lanes
 
     def kept(step: Step) -> bool:
         if isinstance(step.op, Scan):
@@ -107,17 +107,17 @@ def keep(group: Group | None) -> Callable[[Step], bool]:
             return group is not None
         if isinstance(step.op, SummedMap):
             return fits(step.op, step.inputs)
-        return lanes.keeps(step) or winograd.applies(step.op, *(v.spec for v in step.inputs))
+        return lanes.keeps(step)
 
     return kept
 
 
 def accepts_epilogue(op: Fused, inputs: Sequence[Value]) -> bool:
     """Whether a kernel can do the work of a fused op."""
-    from . import contraction, lanes, winograd
+    from . import contraction, lanes
 
     if isinstance(op.op, Arranged):
-        return lanes.accepts_epilogue(op, inputs) or winograd.accepts_epilogue(op, inputs)
+        return lanes.accepts_epilogue(op, inputs)
     return contraction.accepts_epilogue(op, inputs)
 
 

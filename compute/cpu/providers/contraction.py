@@ -11,7 +11,6 @@ import numpy as np
 
 from ...expression import Expression
 from ...ops import Convolution, ConvolutionInputGradient, ConvolutionKernelGradient, MatMul, Window
-from ...ops.arranged import Arranged
 from ...ops.fused import Fused
 from ...program import Op, Step, Value
 from ...spec import Shape, Spec
@@ -53,14 +52,6 @@ def epilogue(e: Expression) -> Epilogue | None:
         return None
     made = Epilogue(tuple(t for t in terms if t), kind, gate, use, factor)
     return made if made != Epilogue() else None
-
-
-def activation(e: Expression) -> tuple[int, float, bool] | None:
-    """Return (activation, slope, has bias) of an epilogue with nothing but a bias and an activation, else None."""
-    found = epilogue(e)
-    if found is None or found.gate or found.added not in ((), (1,)):
-        return None
-    return found.activation, 0.0, bool(found.added)
 
 
 def _is(e: Expression, number: float) -> bool:
@@ -171,10 +162,6 @@ def fused(low: Lowering, step: Step) -> list[Instruction] | None:
 
 def accepts_epilogue(op: Fused, inputs: Sequence[Value]) -> bool:
     """Whether a kernel can do the work of a fused op."""
-    if isinstance(op.op, Arranged):
-        from .lanes import accepts_epilogue as accepts_arranged
-
-        return accepts_arranged(op, inputs)
     if native() is None or not isinstance(op.op, (MatMul, Convolution)):
         return False
     specs = [v.spec for v in inputs]

@@ -24,20 +24,8 @@ from ..lowering import Lowering
 from ..native import native
 from .contraction import NONE, TYPES, Finish, finish, geometry
 from .contraction import _plain_product as plain_product
-from .costs import dense_seconds, reorder_seconds, seconds
 from .pooling import GRAIN, pool_geometry
 
-__all__ = [
-    "accepts_chain",
-    "accepts_epilogue",
-    "arranged",
-    "chain",
-    "dense_seconds",
-    "fused",
-    "keeps",
-    "reorder_seconds",
-    "seconds",
-]
 PASSES: dict[type[Op], str] = {
     Convolution: "convolution",
     ConvolutionInputGradient: "convolution_input_gradient",
@@ -62,10 +50,10 @@ def keeps(step: Step) -> bool:
 
 def accepts_epilogue(op: Fused, inputs: Sequence[Value]) -> bool:
     """Whether a kernel of an arranged convolution adds this bias, one number a channel, and applies this activation."""
-    return _end(op, [v.spec for v in inputs]) is not None
+    return end_of(op, [v.spec for v in inputs]) is not None
 
 
-def _end(op: Fused, inputs: Sequence[Spec]) -> Finish | None:
+def end_of(op: Fused, inputs: Sequence[Spec]) -> Finish | None:
     """Return how a kernel ends, or None where it does not end so."""
     inner = op.op
     if native() is None or not isinstance(inner, Arranged) or not isinstance(inner.op, Convolution):
@@ -93,7 +81,7 @@ def fused(low: Lowering, step: Step) -> list[Instruction] | None:
     op = step.op
     if not isinstance(op, Fused) or not accepts_epilogue(op, step.inputs):
         return None
-    end = _end(op, [v.spec for v in step.inputs])
+    end = end_of(op, [v.spec for v in step.inputs])
     if not isinstance(op.op, Arranged) or end is None:
         return None
     return _convolution(low, op.op, low.operands(step.inputs), low.operand(step.outputs[0]), end)
@@ -115,7 +103,7 @@ def accepts_chain(op: Chain, inputs: Sequence[Spec]) -> bool:
         return False
     if convolution.layout != BATCH_LANES or second.layout != BATCH_LANES:
         return False
-    if fused_op is not None and _end(fused_op, inputs) is None:
+    if fused_op is not None and end_of(fused_op, inputs) is None:
         return False
     y, pooled = op.first.infer(*inputs)[0].shape, op.infer(*inputs)[0].shape
     window = pool.window
@@ -133,7 +121,7 @@ def chain(low: Lowering, step: Step) -> list[Instruction] | None:
     if not isinstance(op, Chain) or not accepts_chain(op, [v.spec for v in step.inputs]):
         return None
     first, pool = op.first, op.second
-    end = _end(first, [v.spec for v in step.inputs]) if isinstance(first, Fused) else Finish()
+    end = end_of(first, [v.spec for v in step.inputs]) if isinstance(first, Fused) else Finish()
     convolution = first.op if isinstance(first, Fused) else first
     if not isinstance(convolution, Arranged) or not isinstance(pool, Arranged) or end is None:
         return None

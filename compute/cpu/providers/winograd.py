@@ -6,7 +6,6 @@ transforms of a few tiles and the filters share L2) all stages run in one unit, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +13,13 @@ from ...layouts import BATCH_LANES, CHANNELS_LAST, LANES
 from ...ops import Convolution, ConvolutionInputGradient, ConvolutionKernelGradient, Window
 from ...ops.arranged import Arranged
 from ...ops.fused import Fused
-from ...program import Op, Step, Value
+from ...program import Op, Step
 from ...spec import Shape, Spec
 from ..instruction import Instruction, Operand
 from ..lowering import Lowering
 from ..native import native
-from . import lanes
-from .contraction import NONE, Finish, finish
+from . import costs, lanes
+from .contraction import NONE
 
 POINTS, PRODUCTS = 6, 36
 LEAST_DEPTH = 8  # channels and filters below which the transforms cost more than they save
@@ -162,7 +161,7 @@ def _chosen(low: Lowering, op: Op, *specs: Spec) -> Shapes | None:
 
 def is_faster(op: Op, *specs: Spec) -> bool:
     """Whether the direct kernels would take longer."""
-    mine, direct = seconds(op, *specs), lanes.seconds(op, *specs)
+    mine, direct = seconds(op, *specs), costs.seconds(op, *specs)
     return mine is not None and (direct is None or mine < direct)
 
 
@@ -185,25 +184,10 @@ def convolution(low: Lowering, step: Step) -> list[Instruction] | None:
     return _kernel_gradient(low, s, out, a, b)
 
 
-def accepts_epilogue(op: Fused, inputs: Sequence[Value]) -> bool:
-    """Whether an arranged convolution adds this bias, one number a filter, and applies this activation."""
-    specs = [v.spec for v in inputs]
-    return applies(op.op, *specs[: op.arity]) and _end(op, specs) is not None
-
-
-def _end(op: Fused, specs: Sequence[Spec]) -> Finish | None:
-    inner = op.op
-    if not isinstance(inner, Arranged) or not isinstance(inner.op, Convolution):
-        return None
-    axis = 1 if inner.layout == BATCH_LANES else -1
-    out = op.infer(*specs)[0]
-    return finish(op.expression, out, specs[op.arity :], axis, takes_dense=False)
-
-
 def fused(low: Lowering, step: Step) -> list[Instruction] | None:
     """An arranged convolution that adds its bias and applies its activation."""
     op, specs = step.op, [v.spec for v in step.inputs]
-    end = _end(op, specs) if isinstance(op, Fused) else None
+    end = lanes.end_of(op, specs) if isinstance(op, Fused) else None
     if not isinstance(op, Fused) or end is None:
         return None
     s = _chosen(low, op.op, *specs[: op.arity])
@@ -236,27 +220,18 @@ def _run(
     )  # fmt: skip
 
 
-def _floats(low: Lowering, count: int) -> Operand:
-    return low.temporary((count,), "float32")
+def _made(
+    low: Lowering, name: str, inputs: tuple[Operand, ...], integers: tuple[int, ...]
+) -> tuple[Operand, Instruction]:
+    """Return what only other kernels read, of as many elements as the engine plans, and the kernel that writes it."""
+    out = _memory(low, name, integers)
+    return out, _run(name, out, inputs, integers)
 
 
-def _up(value: int, unit: int) -> int:
-    return -(-value // unit) * unit
-
-
-def _panels(channels: int, tiles: int) -> int:
-    """Elements of a `panel_matrices`, of winograd_plans.h."""
-    return PRODUCTS * (-(-tiles // 2) * channels * 32 + 16)
-
-
-def _rows(channels: int, tiles: int) -> int:
-    """Elements of a `row_matrices`."""
-    return PRODUCTS * (_up(channels * (_up(tiles, 2) * 16 + 16), 32) + 16)
-
-
-def _pixels(channels: int, tiles: int) -> int:
-    """Elements of a `pixel_matrices`."""
-    return PRODUCTS * (_up(tiles * (_up(channels, 32) + 16), 32) + 16)
+def _memory(low: Lowering, name: str, integers: tuple[int, ...]) -> Operand:
+    module: Any = native()
+    elements = module.plan(f"winograd_{name}_f32", list(integers))[2]
+    return low.temporary((elements,), "float32")
 
 
 def filters(
@@ -267,10 +242,8 @@ def filters(
     along_filters, along_channels = c * r * r, r * r
     rows, depth = (c, o) if transposed else (o, c)
     strides = (along_channels, along_filters) if transposed else (along_filters, along_channels)
-    product = _up(rows, 32) * depth if panels else _up(rows * depth + 16, 16)
-    u = _floats(low, PRODUCTS * product)
     integers = (rows, depth, r, *strides, int(flipped), int(panels))
-    return u, _run("filter", u, (w,), integers)
+    return _made(low, "filter", (w,), integers)
 
 
 def _forward(
@@ -288,19 +261,15 @@ def _forward(
     form = (int(bias is not None), kind)
     if s.channels * s.filters < LARGE:
         return [made, _run("convolution", y, (x, u, *end), s.integers(*form))]
-    size = _pixels if s.last else _panels
     instructions = [made]
     columns = max(128, CHUNK_BYTES // (PRODUCTS * 2 * (s.channels + s.filters)))
-    chunk = min(s.tiles, _up(-(-columns // s.lanes), 2))
+    chunk = min(s.tiles, -(-columns // s.lanes // 2) * 2)
     for first in range(0, s.tiles, chunk):
         count = min(chunk, s.tiles - first)
-        v, m = _floats(low, size(s.channels, count)), _floats(low, size(s.filters, count))
         integers = s.integers(*form, first, count)
-        instructions += [
-            _run("source", v, (x,), integers),
-            _run("product", m, (v, u), integers),
-            _run("result", y, (m, *end), integers),
-        ]
+        v, source = _made(low, "source", (x,), integers)
+        m, product = _made(low, "product", (v, u), integers)
+        instructions += [source, product, _run("result", y, (m, *end), integers)]
     return instructions
 
 
@@ -321,17 +290,14 @@ def _input_gradient(
 def _kernel_gradient(
     low: Lowering, s: Shapes, dw: Operand, x: Operand, dy: Operand
 ) -> list[Instruction]:
-    du = _floats(low, PRODUCTS * (_up(s.filters * s.channels, 16) + 16))
+    du = _memory(low, "correlate", s.integers(rows=1))
     tile = PRODUCTS * (s.channels + s.filters) * 4 * LANES
     chunk = min(s.tiles, max(4, SUM_BYTES // tile // 2 * 2))
     instructions = []
     for first in range(0, s.tiles, chunk):
         count = min(chunk, s.tiles - first)
-        v, e = _floats(low, _rows(s.channels, count)), _floats(low, _rows(s.filters, count))
         integers = s.integers(first=first, count=count, rows=1)
-        instructions += [
-            _run("source", v, (x,), integers),
-            _run("spread", e, (dy,), integers),
-            _run("correlate", du, (e, v), integers),
-        ]
+        v, source = _made(low, "source", (x,), integers)
+        e, spread = _made(low, "spread", (dy,), integers)
+        instructions += [source, spread, _run("correlate", du, (e, v), integers)]
     return [*instructions, _run("kernel", dw, (du,), s.integers())]
