@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 
 from .errors import BackendError, ShapeError, near
+from .pages import allocate
 from .program import Program, View
 from .spec import Shape, Spec
 
 
 def aligned(spec: Spec) -> np.ndarray:
     """Return a zeroed array at an address that is a multiple of 64, with 64 spare bytes behind it."""
-    raw = np.zeros(spec.bytes + 128, np.uint8)
-    offset = -raw.ctypes.data % 64
-    return raw[offset : offset + spec.bytes].view(spec.dtype).reshape(spec.shape)
+    return allocate(spec.bytes).view(spec.dtype).reshape(spec.shape)
 
 
 def checked(name: str, array: Any, shape: Shape, dtype: np.dtype[Any]) -> np.ndarray:

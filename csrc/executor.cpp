@@ -6,12 +6,27 @@
 #include <stdexcept>
 #include <utility>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 #include "pool.h"
 
 namespace cortex {
 namespace {
 
-constexpr int64_t ALIGNMENT = 64;  // a cache line: the scratch of two threads shares none
+constexpr int64_t LINE = 64;        // the scratch of two threads shares no cache line
+constexpr int64_t HUGE_PAGE = 2 << 20;  // see compute/pages.py: from half of one on, scratch lies in large pages
+
+int64_t alignment_of(int64_t size) { return size < HUGE_PAGE / 2 ? LINE : HUGE_PAGE; }
+
+void* allocate(int64_t size) {
+  void* block = std::aligned_alloc(size_t(alignment_of(size)), size_t(size));
+#ifdef MADV_HUGEPAGE
+  if (block && size >= HUGE_PAGE) madvise(block, size_t(size), MADV_HUGEPAGE);  // may be refused: then they are small
+#endif
+  return block;
+}
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -36,10 +51,11 @@ void Executor::reserve_scratch(int threads, int64_t size) {
   if (threads <= int(scratch_.size()) && size <= scratch_size_) return;
   if (size > scratch_size_) {
     scratch_.clear();
-    scratch_size_ = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    const int64_t alignment = alignment_of(size);
+    scratch_size_ = (size + alignment - 1) / alignment * alignment;
   }
   while (int(scratch_.size()) < threads) {
-    void* block = scratch_size_ ? std::aligned_alloc(ALIGNMENT, size_t(scratch_size_)) : nullptr;
+    void* block = scratch_size_ ? allocate(scratch_size_) : nullptr;
     if (scratch_size_ && !block) {
       scratch_.clear();
       scratch_size_ = 0;
