@@ -1,7 +1,8 @@
 """Host memory in large pages, where the system has them.
 
-With pages of 4 KB a network's memory lies in thousands of them, and finding the next one holds up the kernels: products of
-an MLP at batch 256 ran 3 to 9 % faster with pages of 2 MB (Zen 4, in a virtual machine, where a miss costs two searches).
+With pages of 4 KB a network's memory lies in thousands of them, and finding the next one holds up the kernels:
+products of an MLP at batch 256 ran 3 to 9 % faster with pages of 2 MB (Zen 4, in a virtual machine, where a miss costs
+two searches).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def allocate(size: int) -> np.ndarray:
     raw = np.frombuffer(mapped, np.uint8)
     try:
         mapped.madvise(mmap.MADV_HUGEPAGE, -raw.ctypes.data % HUGE, whole)
-    except OSError:  # a kernel built without them
+    except OSError:  # a kernel that was built without them
         pass
     return _at(raw, HUGE, size)
 

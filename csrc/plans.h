@@ -36,11 +36,12 @@ constexpr int64_t UNIT_WORK = 1 << 18; // multiply-adds worth a unit of its own:
 // ---------------------------------------------------------------- matrix product
 
 // Bytes along the sum in a tile of A (14 rows: 28 KB, L1), columns of B that are packed together (512 x 512 floats: 1 MB).
-// Measured at 2048: 83 % of the peak with 1536 bytes, 86 % with 2048; 81 % with 256 columns, 85 % with 512.
-constexpr int64_t TILE_BYTES = 2048, PRODUCT_COLUMNS = 512;
+// Measured at 2048: 83 % of the peak with 1536 bytes, 86 % with 2048; 81 % with 256 columns, 85 % with 512. A sum of up to
+// 800 floats stays whole: 784 in two pieces, each adding to C, cost 4 % of the first layer of an MLP.
+constexpr int64_t TILE_BYTES = 2048, WHOLE_BYTES = 3200, PRODUCT_COLUMNS = 512;
 
 static inline int64_t product_depth(int64_t depth, int64_t element) {
-  return even_piece(larger(depth, 1), TILE_BYTES / element);
+  return depth * element <= WHOLE_BYTES ? larger(depth, 1) : even_piece(depth, TILE_BYTES / element);
 }
 
 // Elements of scratch that multiply (product.h) takes for a block of so many columns.

@@ -7,6 +7,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
@@ -80,17 +81,6 @@ template <class T> CORTEX_INLINE Vec<T> load_part(const T* p, int64_t count) {
 #endif
 }
 
-// AVX2 has a masked store too, but it is microcoded on AMD: element by element is faster there.
-template <class T> CORTEX_INLINE void store_part(T* p, Vec<T> v, int64_t count) {
-#if defined(__AVX512F__)
-  const uint32_t mask = (1u << count) - 1;
-  if constexpr (sizeof(T) == 4) _mm512_mask_storeu_ps(p, (__mmask16)mask, v);
-  else _mm512_mask_storeu_pd(p, (__mmask8)mask, v);
-#else
-  for (int i = 0; i < count; i++) p[i] = v[i];
-#endif
-}
-
 template <class T> CORTEX_INLINE Vec<T> select(IntVec<T> mask, Vec<T> yes, Vec<T> no) { return mask ? yes : no; }
 // b unless a > b: a NaN in b stays, one in a is lost. minimum alike.
 template <class T> CORTEX_INLINE Vec<T> maximum(Vec<T> a, Vec<T> b) { return a > b ? a : b; }
@@ -99,6 +89,26 @@ template <class T> CORTEX_INLINE Vec<T> minimum(Vec<T> a, Vec<T> b) { return a <
 template <class T, int D, int... I> CORTEX_INLINE Vec<T> rotate_lanes(Vec<T> v, Lanes<I...>) {
   return __builtin_shufflevector(v, v, ((I + D) % LANES<T>)...);
 }
+template <class T, int N = LANES<T> / 2> CORTEX_INLINE void store_pieces(T* p, Vec<T> v, int64_t count) {
+  if constexpr (N > 0) {
+    const bool stored = count & N;
+    if (stored) std::memcpy(p, &v, N * sizeof(T));
+    store_pieces<T, N / 2>(p + (stored ? N : 0), stored ? rotate_lanes<T, N>(v, AllLanes<T>()) : v, count);
+  }
+}
+
+// The first `count` lanes (0 .. LANES). AVX2 has a masked store too, but it is microcoded on AMD: pieces of 4, 2 and 1
+// are faster there.
+template <class T> CORTEX_INLINE void store_part(T* p, Vec<T> v, int64_t count) {
+#if defined(__AVX512F__)
+  const uint32_t mask = (1u << count) - 1;
+  if constexpr (sizeof(T) == 4) _mm512_mask_storeu_ps(p, (__mmask16)mask, v);
+  else _mm512_mask_storeu_pd(p, (__mmask8)mask, v);
+#else
+  count == LANES<T> ? store(p, v) : store_pieces(p, v, count);
+#endif
+}
+
 // Pairwise, in an order that depends on the vector length only.
 template <class T, int D = LANES<T> / 2> CORTEX_INLINE T horizontal_sum(Vec<T> v) {
   if constexpr (D == 0) return v[0];
