@@ -51,7 +51,7 @@ template <class T> struct Tile {
 // How the elements of the sum are found: by strides; by strides, and what was read of B is also put side by side for
 // the tiles that follow; by steps.
 enum TileKind { TILE_STRIDES, TILE_COPIES, TILE_STEPS };
-constexpr int AHEAD = 8;  // rows of B that a tile which copies them fetches before their turn
+constexpr int AHEAD = 16; // rows of B that a tile which copies them fetches before their turn
 
 // Nothing touches the sums before the loop: bias added there went through the stack, 220 cycles a tile.
 template <class T, int ROWS, int VECTORS, TileKind KIND> static void outer_product(const Tile<T>& tile) {

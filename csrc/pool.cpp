@@ -59,6 +59,31 @@ bool spin(int64_t microseconds, Done done) {
   return done();
 }
 
+// The core that this thread runs on, -1 where the system does not tell.
+inline int this_core() {
+#ifdef __linux__
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
+// Moves this thread to another core than those taken, if it may use one; then it is as free as before.
+template <typename Taken>
+void leave_core(Taken taken) {
+#ifdef __linux__
+  cpu_set_t allowed, others;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  CPU_ZERO(&others);
+  for (int core = 0; core < CPU_SETSIZE; core++)
+    if (CPU_ISSET(core, &allowed) && !taken(core)) CPU_SET(core, &others);
+  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
+  sched_setaffinity(0, sizeof allowed, &allowed);
+#else
+  (void)taken;
+#endif
+}
+
 struct Job {
   Body* body;
   const void* context;
@@ -81,7 +106,8 @@ class Pool {
                             INSIDE = 0xffff;
 
   void work(int thread, uint64_t number);
-  bool wait_for_job(uint64_t& number);
+  bool wait_for_job(int thread, uint64_t& number);
+  void spread_out(int thread);
   void take_chunks(int thread);
   void wake(int64_t wanted);
 
@@ -90,6 +116,7 @@ class Pool {
   alignas(64) std::atomic<int64_t> next_{0};
   alignas(64) std::atomic<bool> busy_{false};
   std::atomic<int> sleeping_{0};
+  std::atomic<int> core_[MAX_THREADS] = {};  // where each thread was last
   int64_t spin_ = 0;
   int size_ = 1;
   std::mutex mutex_;
@@ -106,18 +133,33 @@ void Pool::take_chunks(int thread) {
   }
 }
 
+// A worker on the core of a thread with a lower number goes to one where none is.
+void Pool::spread_out(int thread) {
+  const int core = this_core();
+  const auto taken = [&](int other, int threads) {
+    for (int i = 0; i < threads; i++)
+      if (i != thread && core_[i].load(std::memory_order_relaxed) == other) return true;
+    return false;
+  };
+  if (core >= 0 && spin_ > 0 && taken(core, thread)) leave_core([&](int other) { return taken(other, size_); });
+  core_[thread].store(this_core(), std::memory_order_relaxed);
+}
+
 // Enters the next job that is open, and is not `number`, the last one this thread was in. False: the pool stops.
-bool Pool::wait_for_job(uint64_t& number) {
+bool Pool::wait_for_job(int thread, uint64_t& number) {
   const auto ready = [&] {
     uint64_t state = state_.load(std::memory_order_seq_cst);
     return (state & STOP) || ((state & OPEN) && state / NUMBER != number);
   };
   for (;;) {
+    spread_out(thread);
     if (!spin(spin_, ready)) {
       std::unique_lock<std::mutex> lock(mutex_);
       sleeping_.fetch_add(1, std::memory_order_seq_cst);  // before looking again: wake() looks in the other order
       wake_.wait(lock, ready);
       sleeping_.fetch_sub(1, std::memory_order_relaxed);
+      lock.unlock();
+      spread_out(thread);
     }
     uint64_t state = state_.load(std::memory_order_relaxed);
     while ((state & OPEN) && state / NUMBER != number)
@@ -130,7 +172,7 @@ bool Pool::wait_for_job(uint64_t& number) {
 }
 
 void Pool::work(int thread, uint64_t number) {
-  while (wait_for_job(number)) {
+  while (wait_for_job(thread, number)) {
     if (thread < job_.threads) {
       set_float_flags(job_.flags);
       take_chunks(thread);
@@ -149,6 +191,7 @@ void Pool::wake(int64_t wanted) {
 
 void Pool::run(const Job& job) {
   job_ = job;
+  core_[0].store(this_core(), std::memory_order_relaxed);
   next_.store(0, std::memory_order_relaxed);
   const uint64_t number = state_.load(std::memory_order_relaxed) / NUMBER + 1;
   state_.store(number * NUMBER | OPEN, std::memory_order_seq_cst);

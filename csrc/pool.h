@@ -9,6 +9,9 @@
 // 3 to 27 beside one busy neighbour (measured on OpenMP). While spinning they yield now and then: a worker that the
 // system woke on the core of the caller would otherwise hold it (99th percentile of a 3 us instruction: 39 us, now 4).
 //
+// A worker that finds itself on the core of another thread of the pool moves to a free one that the process may use. The
+// system does not: a worker put beside the caller stayed there for 2,000 jobs, each over before it ran.
+//
 // Measured on two cores: 5 ns for an instruction on one thread, .4 us for one on two threads that spin, 7 us for the
 // caller to wake a sleeping one.
 //

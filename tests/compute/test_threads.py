@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -62,3 +66,51 @@ def test_results_do_not_depend_on_the_number() -> None:
         found.append(step.read("parameters.0"))
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[0], found[2])
+
+
+PLACEMENT = """
+import os
+import time
+import numpy as np
+from cortex.compute import Program, get_backend, set_num_threads
+from cortex.compute.ops import MatMul
+
+def core(thread):
+    with open(f"/proc/self/task/{thread}/stat") as text:
+        return int(text.read().rpartition(")")[2].split()[36])
+
+set_num_threads(2)
+here, *others = sorted(os.sched_getaffinity(0))
+os.sched_setaffinity(0, {here, others[0]})
+p = Program()
+a = p.input("a", (512, 512), "float32")
+p.output("c", p.apply(MatMul(), a, a))
+product = get_backend("cpu").compile(p)
+before = set(os.listdir("/proc/self/task"))
+product.run()
+(worker,) = map(int, set(os.listdir("/proc/self/task")) - before)
+time.sleep(0.2)  # it sleeps by then, and moves no more
+os.sched_setaffinity(os.getpid(), {here})
+os.sched_setaffinity(worker, {here})
+for _ in range(20):
+    product.run()
+assert core(worker) == here
+os.sched_setaffinity(worker, {here, others[0]})
+for _ in range(2000):
+    product.run()
+    if core(worker) != here:
+        break
+moved = core(worker) != here
+time.sleep(0.2)
+print(moved, os.sched_getaffinity(worker) == {here, others[0]})
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="threads are placed by hand on Linux, where there are two cores",
+)
+def test_a_worker_leaves_the_core_of_the_caller() -> None:
+    """Beside the caller it would never run before the work is done; afterwards it may go anywhere again."""
+    done = subprocess.run([sys.executable, "-c", PLACEMENT], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("True True\n", "")
