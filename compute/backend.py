@@ -119,7 +119,7 @@ class Backend(Protocol):
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """What people call it, with its options: `cortex.compute.options.full_name`."""
         ...
 
     @property

@@ -71,8 +71,8 @@ def training_step(
     a data set); without it labels are int32 and other targets are like their output. `sample_weight` adds
     the input of that name, a weight per example. `metrics` names sums to output ("correct") or maps names to
     functions (build, output, target) -> 0-d value; `totals` keeps running sums of losses and metrics. `clip`
-    limits the length of the whole gradient; `Clip` says more. `backend` None is the default one. `dtype`
-    converts the network first.
+    limits the length of the whole gradient; `Clip` says more. `backend` is a backend or a name, with
+    options as in "cpu:exact"; None is the default one. `dtype` converts the network first.
 
     With a `group` of several processes, `batch_size` is that of all together. Each makes this call and writes its
     own examples, `share_of(group, batch_size)`; state, losses and metrics are then those of the whole batch, the

@@ -46,7 +46,10 @@ def train(
         ),
     ] = None,
     backend: Annotated[
-        str | None, _option("numpy, cpu, ... (`cortex info` lists them).  [default: auto]")
+        str | None,
+        _option(
+            "numpy, cpu, ..., options behind it: cpu:exact (`cortex info` lists both).  [default: auto]"
+        ),
     ] = None,
     model: Annotated[
         str | None, _option("The network for mnist: lenet, mlp, ...  [default: lenet]")
@@ -147,7 +150,9 @@ def predict(
 @app.command(short_help="Prove a backend against the reference.")
 @reported
 def verify(
-    backend: Annotated[str, typer.Option(help="The backend to prove.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="The backend to prove, options behind it: cpu:exact.")
+    ] = "auto",
     quick: Annotated[bool, _option("Only the quick checks.", "--quick")] = False,
     slow: Annotated[
         bool, _option("Also the slow checks, such as MNIST in full.", "--slow")

@@ -18,7 +18,7 @@
 | `loss` | a loss, or `{output: loss}`, or `{output: {"loss": loss, "weight": 0.5}}` | by output and target |
 | `optimiser` | an optimiser | `Adam` |
 | `schedule` | `cosine`: the step size falls along half a cosine to 0 at the end of the run; `constant` | `cosine` |
-| `epochs`, `batch_size`, `seed`, `backend` | as the options of that name | 5, 64, 0, `auto` |
+| `epochs`, `batch_size`, `seed`, `backend` | as the options of that name, `"cpu:exact"` too | 5, 64, 0, `auto` |
 | `target_accuracy` | stop when the test accuracy reaches it | none |
 
 Losses and optimisers are objects with a `type`, or the type alone, `"adam"`. A file that is a network

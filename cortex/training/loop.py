@@ -66,7 +66,7 @@ def train(
         stop: stopping rules besides `epochs`.
         clip: gradient clipping, see `training_step`.
         seed: of the order of examples and of random layers.
-        backend: a name, or None for the default.
+        backend: a name, with options as in `"cpu:exact"`; None: the default.
         resume: where to go on; the run then equals one that was never interrupted.
         distributed: share out each batch among the processes that `mpiexec` started (or those of a group). All must
             make this call with the same arguments and ask for the same records; see docs/distributed.md.
@@ -98,7 +98,11 @@ class Run:
     def checkpoint(self) -> Checkpoint:
         """Return what is needed to go on from the current step."""
         return self.session.checkpoint(
-            {"batch_size": self.session.batch_size, "seed": self.session.seed}
+            {
+                "batch_size": self.session.batch_size,
+                "seed": self.session.seed,
+                "backend": self.session.backend.name,
+            }
         )
 
 

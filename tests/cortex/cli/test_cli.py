@@ -214,6 +214,26 @@ def test_verify_prints_what_it_found(cli: Any, tmp_path: Path) -> None:
     assert found["passed"] > 3 and found["failed"] == 0 and found["backend"] == "numpy"
 
 
+def test_options_of_a_backend_are_kept(cli: Any, folder: Path, tmp_path: Path) -> None:
+    """In results, log and checkpoint of a run, and in what `verify` says; `info` lists them."""
+    place, exact = str(tmp_path / "run"), ("--backend", "cpu:exact=true")
+    done = cli(folder, "train", "good.json", "--out", place, "--epochs", "1", "--json", *exact)
+    assert done.returncode == 0 and "backend cpu:exact, engine native" in done.stderr, done.stderr
+    assert cli.last_json(done.stdout)["backend"] == "cpu:exact"
+    (row,) = map(json.loads, (tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1:])
+    assert row["backend"] == "cpu:exact"
+    options = cortex.load_checkpoint(tmp_path / "run" / "checkpoint").options
+    assert options["backend"] == "cpu:exact"
+    assert (
+        cli(folder, "predict", place, "good.npz", *exact, "--out", place + "/p.npy").returncode == 0
+    )
+    done = cli(tmp_path, "verify", *exact, "--quick", "--filter", "report", "--json")
+    found = cli.last_json(done.stdout)
+    assert done.returncode == 0 and found["backend"] == "cpu:exact" and found["passed"] > 0
+    text = cli(tmp_path, "info").stdout
+    assert "cpu:exact=false  " in text and "no Winograd" in text
+
+
 def test_verify_fails_for_a_wrong_backend(cli: Any, tmp_path: Path) -> None:
     """A backend that adds a thousandth to every result is found out, with exit code 1 and a table."""
     code = """
@@ -240,6 +260,8 @@ app(["verify", "--backend", "wrong", "--quick", "--filter", "golden"])
 def test_info_is_json_too(cli: Any, tmp_path: Path) -> None:
     found = cli.last_json(cli(tmp_path, "info", "--json").stdout)
     assert {b["name"] for b in found["backends"]} >= {"cpu", "numpy"}
+    (exact,) = next(b for b in found["backends"] if b["name"] == "cpu")["options"]
+    assert exact["name"] == "exact" and exact["default"] is False and "Winograd" in exact["meaning"]
     text = cli(tmp_path, "info").stdout
     for word in ("backends", "engine", "threads", "instruction sets", "NumPy's BLAS", "versions"):
         assert word in text

@@ -29,6 +29,10 @@ BAD: list[tuple[str, str]] = [
         "step_size: expected a number",
     ),
     ("train mnist --out out --backend cud", "no backend is named 'cud'; did you mean 'cuda'?"),
+    (
+        "train mnist --out out --backend cpu:exat",
+        r"'exat'; did you mean 'exact'\? .options: exact=f",
+    ),
     ("train mnist --out out --data-dir nowhere", "nowhere.*no such file.*SHA-256"),
     ("train mnist --out out --epoch 3", "No such option: --epoch .*--epochs"),
     ("train mnist --out out --batch-size 0", "--batch-size.*greater than or equal to 1"),
