@@ -24,6 +24,7 @@ class Capabilities:
     deterministic: bool = True
     threads: int = 1
     collectives: bool = False  # sums over processes: has `joined`, see `cortex.compute.group`
+    loss_scale: float | str | None = None  # what its gradients want, see `cortex.tracing.scaling`
     notes: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -90,7 +90,11 @@ def availability(name: str) -> Availability:
     ) as error:  # a third party's import may fail in any way; the reason is what people need
         return Availability(name, False, f"{type(error).__name__}: {error}")
     return Availability(
-        name, works, reason, not works and any(device), schema if is_dataclass(schema) else None
+        name,
+        works,
+        reason,
+        not works and any(device),
+        schema if isinstance(schema, type) and is_dataclass(schema) else None,
     )
 
 

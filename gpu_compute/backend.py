@@ -50,7 +50,7 @@ class CudaBackend:
         }  # fmt: skip
         return Capabilities(
             ("float32", "float64"), graph_capture=self.options.capture, deterministic=self.options.deterministic,
-            notes=notes,
+            loss_scale="dynamic" if self.options.precision == "float16" else None, notes=notes,
         )  # fmt: skip
 
     def _channels_last(self, program: Program) -> Program:

@@ -67,6 +67,12 @@ def train(
         str | None,
         _option("cosine (the step size falls to 0 over the run) or constant.  [default: cosine]"),
     ] = None,
+    loss_scale: Annotated[
+        str | None,
+        _option(
+            "dynamic, or a number: for gradients in 16 bits.  [default: what the backend wants]"
+        ),
+    ] = None,
     seed: Annotated[
         int | None, _option("Of weights, order and random layers.  [default: 0]", min=0)
     ] = None,
@@ -111,7 +117,7 @@ def train(
 
     given = {
         "backend": backend, "network": model, "epochs": epochs, "batch_size": batch_size, "optimiser": optimiser,
-        "schedule": schedule,
+        "schedule": schedule, "loss_scale": loss_scale,
         "seed": seed, "target_accuracy": target_accuracy, "data": data, "test": test, "data_dir": data_dir,
         "limit": limit,
     }  # fmt: skip
