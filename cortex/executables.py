@@ -77,8 +77,8 @@ def training_step(
     the input of that name, a weight per example. `metrics` names sums to output ("correct") or maps names to
     functions (build, output, target) -> 0-d value; `totals` keeps running sums of losses and metrics. `clip`
     limits the length of the whole gradient; `Clip` says more. `loss_scale` is "dynamic", a number, or a `LossScale`;
-    None is what the backend wants: nothing where it computes gradients in 32 bits or more. `backend` is a backend or a name, with
-    options as in "cpu:exact"; None is the default one. `dtype` converts the network first.
+    None is what the backend wants: nothing where it computes gradients in 32 bits or more. `backend` is a backend or a
+    name, with options as in "cpu:exact"; None is the default one. `dtype` converts the network first.
 
     With a `group` of several processes, `batch_size` is that of all together. Each makes this call and writes its
     own examples, `share_of(group, batch_size)`; state, losses and metrics are then those of the whole batch, the

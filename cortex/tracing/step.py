@@ -56,7 +56,8 @@ def trace_training(
         )
     views = [forward.own(slot.name) for g in groups for slot in g.slots]
     scaling = None if loss_scale is None else Scaling(traced, loss_scale)
-    found = iter(gradients(program, loss, views, scaling and scaling.seed(loss)))
+    seed = None if scaling is None else scaling.seed(loss)
+    found = iter(gradients(program, loss, views, seed))
     with program.scope("gradient"):
         joined = [g.join(program, [next(found) for _ in g.slots]) for g in groups]
         if traced.build.share is not None:

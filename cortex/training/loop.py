@@ -68,8 +68,7 @@ def train(
         stop: stopping rules besides `epochs`.
         clip: gradient clipping, see `training_step`.
         loss_scale: "dynamic", a number or a `LossScale`; None: what the backend wants. Records then have the entries
-            `loss_scale` and `skipped_steps`: steps of this run that changed nothing because a gradient was not finite.
-            They count as steps, but not in the running loss and accuracy.
+            `loss_scale` and `skipped_steps`: how many of the steps changed nothing because a gradient was not finite.
         seed: of the order of examples and of random layers.
         backend: a name, with options as in `"cpu:exact"`; None: the default.
         resume: where to go on; the run then equals one that was never interrupted.
@@ -82,7 +81,8 @@ def train(
     """
     run = prepare(
         network, data, loss=loss, optimiser=optimiser, epochs=epochs, batch_size=batch_size, test=test, target=target,
-        every=every, stop=stop, clip=clip, loss_scale=loss_scale, seed=seed, backend=backend, resume=resume, distributed=distributed,
+        every=every, stop=stop, clip=clip, loss_scale=loss_scale, seed=seed, backend=backend, resume=resume,
+        distributed=distributed,
     )  # fmt: skip
     yield from records(run)
 

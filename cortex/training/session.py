@@ -155,15 +155,10 @@ class Session:
             p.batch, p.step, p.examples = p.batch + 1, p.step + 1, p.examples + size
 
     def totals(self) -> dict[str, float]:
-        """Return the mean loss and the accuracy over what was trained on in this epoch.
-
-        Where every step so far was left out (`LossScale`), the loss is that of a step.
-        """
+        """Return the mean loss and the accuracy over what was trained on in this epoch."""
         any_step = next(iter(self._steps.values()), None) or self.step(self.batch_size)
         count = float(any_step.read(EXAMPLES))
-        found = {
-            "loss": float(any_step.read(LOSS)) / count if count else float(any_step.read("loss"))
-        }
+        found = {"loss": float(any_step.read(LOSS)) / count if count else float("nan")}
         if self.objective.counts_labels:
             found["accuracy"] = float(any_step.read(CORRECT)) / count if count else float("nan")
         return found
