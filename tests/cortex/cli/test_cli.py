@@ -207,6 +207,31 @@ def test_mnist_trains(cli: Any, tmp_path: Path) -> None:
     assert (tmp_path / found["run"]).parent.name == "runs", "the default place"
 
 
+def test_the_scale_of_the_loss_and_what_it_left_out(cli: Any, folder: Path, tmp_path: Path) -> None:
+    """In config, log, results, table and lines of epochs."""
+    place = tmp_path / "run"
+    options = ("--epochs", "1", "--batch-size", "20", "--json", "--backend", "cpu")
+    done = cli(
+        folder, "train", "good.json", "--out", str(place), "--loss-scale", "dynamic", *options
+    )
+    found = cli.last_json(done.stdout)
+    assert done.returncode == 0 and (found["loss_scale"], found["skipped_steps"]) == (65536, 0)
+    assert "65536 (0 steps skipped)" in done.stderr
+    assert json.loads((place / "config.json").read_text())["loss_scale"] == "dynamic"
+    row = json.loads((place / "log.jsonl").read_text().splitlines()[-1])
+    assert (row["loss_scale"], row["skipped_steps"]) == (65536, 0)
+    more = cli(folder, "train", "--resume", str(place), "--epochs", "2", "--json")
+    assert cli.last_json(more.stdout)["loss_scale"] == 65536
+    other = cli(folder, "train", "--resume", str(place), "--epochs", "3", "--loss-scale", "8")
+    assert other.returncode == 2 and "--loss-scale cannot change" in other.stderr
+    fixed = cli(
+        folder, "train", "good.json", "--out", str(tmp_path / "b"), "--loss-scale", "8", *options
+    )
+    assert cli.last_json(fixed.stdout)["loss_scale"] == 8
+    plain = cli(folder, "train", "good.json", "--out", str(tmp_path / "c"), *options)
+    assert "loss_scale" not in cli.last_json(plain.stdout)
+
+
 def test_verify_prints_what_it_found(cli: Any, tmp_path: Path) -> None:
     done = cli(tmp_path, "verify", "--backend", "numpy", "--quick", "--filter", "memory", "--json")
     found = cli.last_json(done.stdout)

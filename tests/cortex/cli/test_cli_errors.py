@@ -28,6 +28,14 @@ BAD: list[tuple[str, str]] = [
         "train mnist --out out --optimiser adadelta --step-size 1e400",
         "step_size: expected a number",
     ),
+    (
+        "train mnist --out out --loss-scale dynamc",
+        "loss_scale: expected 'dynamic', or a number > 0, or None, given 'dynamc'; did you mean 'dynamic'?",
+    ),
+    (
+        "train mnist --out out --loss-scale 0",
+        "loss_scale: expected 'dynamic', or a number > 0, or None, given 0",
+    ),
     ("train mnist --out out --backend cud", "no backend is named 'cud'; did you mean 'cuda'?"),
     (
         "train mnist --out out --backend cpu:exat",
