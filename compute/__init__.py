@@ -6,7 +6,7 @@
 | `math`, `expression`, `scalars` | mathematics written once: functions of arrays, symbols and values |
 | `program`, `ops`, `autodiff` | programs, the ops they are made of, their gradients |
 | `passes` | rewriting: decompose, fold constants, remove dead code, fuse, plan memory |
-| `backend`, `registry` | what a backend is, which there are |
+| `backend`, `registry`, `options` | what a backend is, which there are, and what they can be told |
 | `reference`, `numpy_backend` | the executable specification |
 | `cpu` | the CPU backend: native kernels, Numba, NumPy |
 | `threads` | how many threads programs run on |

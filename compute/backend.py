@@ -24,6 +24,7 @@ class Capabilities:
     deterministic: bool = True
     threads: int = 1
     collectives: bool = False  # sums over processes: has `joined`, see `cortex.compute.group`
+    loss_scale: float | str | None = None  # what its gradients want, see `cortex.tracing.scaling`
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -119,7 +120,7 @@ class Backend(Protocol):
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """What people call it, with its options: `cortex.compute.options.full_name`."""
         ...
 
     @property

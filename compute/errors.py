@@ -37,10 +37,13 @@ class BackendError(CortexError, RuntimeError):
     """A backend is missing or cannot do what was asked; the message says why and what to do."""
 
 
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return `"; did you mean 'x'?"` for the known name nearest to a mistyped one, or nothing."""
+    matches = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.5)
+    return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
 def near(name: str, names: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for the known name nearest to a mistyped one, else the list of names."""
     known = sorted(names)
-    matches = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if matches:
-        return f"; did you mean {matches[0]!r}?"
-    return f"; known: {', '.join(known)}" if known else ""
+    return nearest(name, known) or (f"; known: {', '.join(known)}" if known else "")

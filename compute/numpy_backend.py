@@ -55,7 +55,8 @@ class NumpyExecutable:
         place: dict[Value, Any] = dict(program.constants)
         place |= {v: buffers.inputs[n] for n, v in program.inputs.items()}
         place |= {v: buffers.state[n] for n, v in program.state.items()}
-        run_steps(program, place, self._kernels)
+        with np.errstate(all="ignore"):  # as in native code: overflow is infinity, not a warning
+            run_steps(program, place, self._kernels)
         for name, value in program.outputs.items():
             buffers.outputs[name] = np.array(place[value])
         fresh = {name: np.array(place[value]) for name, value in program.updates.items()}

@@ -1,4 +1,7 @@
-"""Which backends there are, which of them work here and why the others do not."""
+"""Which backends there are, which of them work here and why the others do not, and what options they take.
+
+A name may carry options, such as `"cpu:exact"`; see `cortex.compute.options`.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import Any
 
 from .backend import Backend
 from .errors import BackendError, near
+from .options import Option, checked, full_name, listed, split
 
 GROUP = "cortex.backends"
 # Known without an installation, so that a checkout works; entry points of the same name take precedence.
@@ -33,12 +38,21 @@ _said: set[str] = set()  # why `auto` passed a backend over: each reason once
 
 @dataclass(frozen=True)
 class Availability:
-    """Whether a backend works here, the reason in words, and whether it leaves a device unused that is there."""
+    """Whether a backend works here, the reason in words, and whether it leaves a device unused that is there.
+
+    `schema` is the dataclass of its options, None where it has none.
+    """
 
     name: str
     works: bool
     reason: str
     unused: bool = False
+    schema: type | None = None
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """The options that it takes."""
+        return listed(self.schema)
 
 
 def names() -> tuple[str, ...]:
@@ -57,7 +71,9 @@ def _target(name: str) -> str:
 
 
 def availability(name: str) -> Availability:
-    """Say whether backend `name` works here, by asking its module's `available()`: (works, reason[, device is there]).
+    """Say whether backend `name` works here and what options it has, by asking its module.
+
+    The module's `available()` returns (works, reason[, device is there]); its dataclass `Options` has the options.
 
     Raises:
         BackendError: no backend is registered under that name.
@@ -68,33 +84,65 @@ def availability(name: str) -> Availability:
         module = import_module(_target(name).partition(":")[0])
         found = module.available() if hasattr(module, "available") else (True, "registered")
         works, reason, *device = found
+        schema = getattr(module, "Options", None)
     except (
         Exception
     ) as error:  # a third party's import may fail in any way; the reason is what people need
         return Availability(name, False, f"{type(error).__name__}: {error}")
-    return Availability(name, works, reason, not works and any(device))
+    return Availability(
+        name,
+        works,
+        reason,
+        not works and any(device),
+        schema if isinstance(schema, type) and is_dataclass(schema) else None,
+    )
 
 
-def get_backend(name: str | Backend | None = None) -> Backend:
-    """Return a backend by name; None means the default, `auto` the best that works.
+def chosen(name: str | None = None, **options: Any) -> tuple[str, dict[str, Any]]:
+    """Return the registered name that `name` means and the options that differ from their defaults, all checked.
 
     Raises:
-        BackendError: the name is unknown, or the backend does not work here; the message says why.
+        BackendError: as `get_backend`.
+    """
+    base, written = split(name or _default.get())
+    if base == "auto":
+        if written or options:
+            raise BackendError(
+                "backend 'auto' takes no options, for each backend has its own; name one, such as 'cpu:exact' "
+                "(`cortex info` lists them)"
+            )
+        return _best(), {}
+    state = availability(base)
+    found = checked(base, state.schema, written, options)
+    if not state.works:
+        raise BackendError(
+            f"backend {base!r} is not available: {state.reason}; `cortex info` lists all backends"
+        )
+    return base, found
+
+
+def get_backend(name: str | Backend | None = None, **options: Any) -> Backend:
+    """Return a backend by name; None means the default, `auto` the best that works.
+
+    Options stand behind the name or are keywords: `get_backend("cuda:precision=tf32")` is
+    `get_backend("cuda", precision="tf32")`. Backends of one name and the same options are one object.
+
+    Raises:
+        BackendError: the name is unknown, an option is unknown or has no such value, or the backend does not work
+            here; the message says why.
     """
     if name is not None and not isinstance(name, str):
-        return name
-    chosen = name or _default.get()
-    if chosen == "auto":
-        chosen = _best()
-    if chosen not in _made:
-        state = availability(chosen)
-        if not state.works:
+        if options:
             raise BackendError(
-                f"backend {chosen!r} is not available: {state.reason}; `cortex info` lists all backends"
+                f"get_backend: options go with a name; the backend {name.name!r} is made already"
             )
-        module, _, attribute = _target(chosen).partition(":")
-        _made[chosen] = getattr(import_module(module), attribute)()
-    return _made[chosen]
+        return name
+    base, found = chosen(name, **options)
+    full = full_name(base, found)
+    if full not in _made:
+        module, _, attribute = _target(base).partition(":")
+        _made[full] = getattr(import_module(module), attribute)(**found)
+    return _made[full]
 
 
 def _best() -> str:
@@ -119,7 +167,7 @@ def _best() -> str:
 
 @contextmanager
 def use_backend(name: str) -> Iterator[Backend]:
-    """Make `name` the default backend inside a `with` block."""
+    """Make `name`, which may carry options, the default backend inside a `with` block."""
     backend = get_backend(name)
     token = _default.set(name)
     try:

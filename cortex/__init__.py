@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 # public name -> the module that defines it
 _NAMES = {
     "Clip": "cortex.executables",
+    "LossScale": "cortex.executables",
     "Network": "cortex.network",
     "check_gradient": "cortex.gradient_check",
     "column": "cortex.network",

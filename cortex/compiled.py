@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cortex.compute.backend import Backend, Executable, Memory, PlanReport
-from cortex.compute.errors import ShapeError, near
+from cortex.compute.errors import ShapeError, near, nearest
 from cortex.compute.group import Group, in_group
 from cortex.compute.registry import get_backend
 from cortex.compute.spec import Shape, Spec
@@ -78,9 +78,8 @@ class NetworkExecutable:
     def _check_name(self, name: str) -> None:
         program = self.program
         if name not in program.state and name not in program.views:
-            close = near(name, program.inputs)
-            if not close.startswith("; did"):
-                close = near(name, [*program.inputs, *program.views, *self.layout.statistics])
+            known = [*program.inputs, *program.views, *self.layout.statistics]
+            close = nearest(name, program.inputs) or near(name, known)
             raise ShapeError(f"write: no column or parameter is named {name!r}{close}")
 
     @staticmethod

@@ -24,6 +24,7 @@ from cortex.compiled import NetworkExecutable, batch_size_problems, compiled
 from cortex.compute.backend import Backend, Memory
 from cortex.compute.errors import DescriptionError, near
 from cortex.compute.group import Group, Share, share_of
+from cortex.compute.registry import get_backend
 from cortex.network import Network
 from cortex.objectives import Columns, LossOf, TargetOf, objectives, the_output
 from cortex.prediction import predict
@@ -31,8 +32,11 @@ from cortex.protocols import Optimiser
 from cortex.tracing import (
     METRICS,
     Clip,
+    LossScale,
+    LossScaleOf,
     Metric,
     Objective,
+    loss_scale_of,
     trace_evaluation,
     trace_gradients,
     trace_inference,
@@ -40,7 +44,7 @@ from cortex.tracing import (
 )
 
 __all__ = [
-    "Clip", "NetworkExecutable", "evaluation", "gradients", "inference", "parameters_of", "predict",
+    "Clip", "LossScale", "NetworkExecutable", "evaluation", "gradients", "inference", "parameters_of", "predict",
     "training_step",
 ]  # fmt: skip
 
@@ -57,6 +61,7 @@ def training_step(
     metrics: Sequence[str] | Mapping[str, Metric] = (),
     totals: bool = False,
     clip: float | Clip | None = None,
+    loss_scale: LossScaleOf = None,
     backend: str | Backend | None = None,
     memory: Memory | None = None,
     seed: int = 0,
@@ -71,8 +76,9 @@ def training_step(
     a data set); without it labels are int32 and other targets are like their output. `sample_weight` adds
     the input of that name, a weight per example. `metrics` names sums to output ("correct") or maps names to
     functions (build, output, target) -> 0-d value; `totals` keeps running sums of losses and metrics. `clip`
-    limits the length of the whole gradient; `Clip` says more. `backend` None is the default one. `dtype`
-    converts the network first.
+    limits the length of the whole gradient; `Clip` says more. `loss_scale` is "dynamic", a number, or a `LossScale`;
+    None is what the backend wants: nothing where it computes gradients in 32 bits or more. `backend` is a backend or a
+    name, with options as in "cpu:exact"; None is the default one. `dtype` converts the network first.
 
     With a `group` of several processes, `batch_size` is that of all together. Each makes this call and writes its
     own examples, `share_of(group, batch_size)`; state, losses and metrics are then those of the whole batch, the
@@ -89,6 +95,7 @@ def training_step(
     ):
         problems.append(f"optimiser: expected an optimiser such as Adam(), given {optimiser!r}")
     limits = _clip(clip, problems)
+    scale = loss_scale_of(loss_scale, get_backend(backend).capabilities, problems)
     wanted = _metrics(metrics, problems)
     aims = objectives(network, loss, target, columns, problems)
     if problems:
@@ -96,7 +103,7 @@ def training_step(
     share = _share(group, batch_size)
     traced = trace_training(
         network, share.count if share else batch_size, aims, optimiser, share=share,
-        clip=limits, sample_weight=sample_weight, metrics=wanted, totals=totals,
+        clip=limits, loss_scale=scale, sample_weight=sample_weight, metrics=wanted, totals=totals,
     )  # fmt: skip
     return compiled(traced, backend, memory, seed, aims, group)
 

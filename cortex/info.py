@@ -13,11 +13,13 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
 from cortex.compute import registry
+from cortex.compute.options import Option
 
 PACKAGES = (
     "numpy", "numba", "llvmlite", "h5py", "safetensors", "rich", "typer", "matplotlib", "scikit-learn",
@@ -48,19 +50,22 @@ def collect() -> dict[str, Any]:
 
 
 def backends() -> list[dict[str, Any]]:
-    """Return name, whether it works here and why, for each registered backend and those expected.
+    """Return name, whether it works here and why, and options, for each registered backend and those expected.
 
-    The first that works is what `auto` takes; its entry `default` is true.
+    The first that works is what `auto` takes; its entry `default` is true. An option is its name, default and meaning.
     """
     found: list[dict[str, Any]] = []
     registered = registry.names()
     for name in dict.fromkeys((*registered, *registry.PREFERENCE)):
         if name in registered:
             state = registry.availability(name)
-            found.append({"name": name, "works": state.works, "reason": state.reason})
         else:
             reason = "no package that is installed here brings this backend"
-            found.append({"name": name, "works": False, "reason": reason})
+            state = registry.Availability(name, False, reason)
+        options = [asdict(o) for o in state.options]
+        found.append(
+            {"name": name, "works": state.works, "reason": state.reason, "options": options}
+        )
     first = next((b["name"] for b in found if b["works"]), None)
     return [{**b, "default": b["name"] == first} for b in found]
 
@@ -93,7 +98,7 @@ def engine() -> dict[str, Any]:
 
 
 def chosen(name: str | None = None) -> str:
-    """Return the name of the backend that `get_backend(name)` gives.
+    """Return the name of the backend that `get_backend(name)` gives, with its options.
 
     Raises:
         BackendError: it is unknown or does not work here.
@@ -103,7 +108,7 @@ def chosen(name: str | None = None) -> str:
 
 def engine_of(backend: str) -> str:
     """Return what runs the programs of a backend: `native:avx2`, `fallback: ...`, or the backend itself."""
-    return str(engine()["name"]) if backend == "cpu" else backend
+    return str(engine()["name"]) if backend.partition(":")[0] == "cpu" else backend
 
 
 def peak_memory() -> int | None:
@@ -211,6 +216,11 @@ def text(found: Mapping[str, Any]) -> str:
         state = "works         " if b["works"] else "does not work "
         chosen = "; this is what `auto` takes" if b["default"] else ""
         lines.append(f"  {b['name']:<{width}}  {state} {b['reason']}{chosen}")
+    lines += ["", "options of backends, written behind the name with commas between them"]
+    options = {
+        f"{b['name']}:{Option(**o)}": o["meaning"] for b in found["backends"] for o in b["options"]
+    }
+    lines += _table(options, "  ")
     rows = {
         "engine": engine["name"],
         "compiler": engine["compiler"] or "-",

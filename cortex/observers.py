@@ -189,4 +189,6 @@ def epoch_line(record: Mapping[str, Any], epochs: int | None) -> str:
         for k in ("accuracy", "test_loss", "test_accuracy")
         if k in record
     ]
+    if record.get("skipped_steps"):
+        parts.append(f"{record['skipped_steps']:,} steps skipped")
     return "  ".join([*parts, f"{record['epoch_seconds']:.1f} s"])

@@ -20,10 +20,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .options import Options
+
 if TYPE_CHECKING:
     from .backend import CudaBackend
 
-__all__ = ["CudaBackend", "available"]
+__all__ = ["CudaBackend", "Options", "available"]
 
 
 def available() -> tuple[bool, str, bool]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from cortex.compute.backend import Capabilities, Memory
 from cortex.compute.errors import BackendError
+from cortex.compute.options import full_name
 from cortex.compute.passes import decompose, fuse_epilogues, fuse_maps, simplify, updates_last
 from cortex.compute.plan.storage import isolate
 from cortex.compute.program import Program
@@ -36,8 +37,8 @@ class CudaBackend:
 
     @property
     def name(self) -> str:
-        """The name of its device."""
-        return self.device.name
+        """The name of its device with its options."""
+        return full_name(self.device.name, self.options)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -49,7 +50,7 @@ class CudaBackend:
         }  # fmt: skip
         return Capabilities(
             ("float32", "float64"), graph_capture=self.options.capture, deterministic=self.options.deterministic,
-            notes=notes,
+            loss_scale="dynamic" if self.options.precision == "float16" else None, notes=notes,
         )  # fmt: skip
 
     def _channels_last(self, program: Program) -> Program:

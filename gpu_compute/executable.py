@@ -11,6 +11,7 @@ import numpy as np
 
 from cortex.compute.backend import PlanReport
 from cortex.compute.errors import BackendError
+from cortex.compute.options import full_name
 from cortex.compute.passes.memory import round_up
 from cortex.compute.plan.arena import Arena, assign, largest
 from cortex.compute.plan.storage import Operand
@@ -189,7 +190,7 @@ class CudaExecutable:
             except Exception as error:  # CuPy and the libraries raise what they like
                 raise BackendError(
                     f"the step could not be captured as a graph: {type(error).__name__}: {error}; "
-                    "CudaBackend(capture=False) runs it launch by launch"
+                    "the backend 'cuda:capture=false' runs it launch by launch"
                 ) from error
         return self._graphs[steps]
 
@@ -227,7 +228,8 @@ class CudaExecutable:
             "activations": arena.size,
             "scratch": round_up(8 * len(self._low.checks)),
         }
-        return PlanReport(self.device.name, sizes, tuple(self._low.reports), arena.unplanned)
+        name = full_name(self.device.name, self.options)
+        return PlanReport(name, sizes, tuple(self._low.reports), arena.unplanned)
 
     def _refuse_if_too_large(self, arena: Arena) -> None:
         """Compare what must still be allocated with what the device has, before anything is allocated."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cortex.compute.errors import BackendError, near
+from cortex.compute.options import option
 
 # What each name lets products and convolutions of float32 do; results and weights stay float32 in all of them.
 PRECISIONS = {
@@ -18,20 +19,19 @@ PRECISIONS = {
 class Options:
     """How a backend runs programs.
 
-    `precision` is a name of `PRECISIONS`. `deterministic` admits only library plans that give equal bits every time.
-    `capture` replays a captured graph from the first run on; without it every run enqueues each kernel. `debug` runs
-    kernel by kernel, stops at the first that gives a NaN, and checks labels. `steps_per_launch` is the number of steps
-    that one launch of `run(count)` may hold.
-
     Raises:
         BackendError: an unknown precision, or less than one step per launch.
     """
 
-    precision: str = "float32"
-    deterministic: bool = True
-    capture: bool = True
-    debug: bool = False
-    steps_per_launch: int = 1
+    precision: str = option(
+        "float32", f"what products and convolutions multiply: {', '.join(PRECISIONS)}"
+    )
+    deterministic: bool = option(True, "only library plans that give equal bits every time")
+    capture: bool = option(True, "replay a captured graph; false enqueues each kernel at each run")
+    debug: bool = option(
+        False, "kernel by kernel; stop at the first that gives a NaN, and check labels"
+    )
+    steps_per_launch: int = option(1, "how many steps one launch of `run(count)` may hold")
 
     @property
     def multiplies_in(self) -> str:
@@ -41,9 +41,9 @@ class Options:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise BackendError(
-                f"cuda: unknown precision {self.precision!r}{near(self.precision, PRECISIONS)}"
+                f"unknown precision {self.precision!r}{near(self.precision, PRECISIONS)}"
             )
         if not isinstance(self.steps_per_launch, int) or self.steps_per_launch < 1:
             raise BackendError(
-                f"cuda: steps_per_launch: expected an integer >= 1, given {self.steps_per_launch!r}"
+                f"steps_per_launch: expected an integer >= 1, given {self.steps_per_launch!r}"
             )

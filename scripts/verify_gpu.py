@@ -109,13 +109,14 @@ def machine() -> dict[str, Any]:
     from cortex.compute import get_backend
     from cortex.gpu_compute.libraries.report import collect
 
-    device: Any = get_backend("cuda").device  # type: ignore[attr-defined]
-    found = device.properties
+    backend: Any = get_backend("cuda")
+    found = backend.device.properties
     versions = dict(found.versions) | {r["name"]: r["version"] or r["detail"] for r in collect()}
     return {
         "date": time.strftime("%Y-%m-%d"),
         "commit": _git("rev-parse", "HEAD"),
         "clean": not _git("status", "--porcelain"),
+        "backend": backend.name,
         "gpu": found.name,
         "compute capability": found.capability,
         "memory": found.memory,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..backend import Capabilities, Memory, PlanReport
 from ..errors import BackendError
 from ..group import Group, check_programs
 from ..host import HostBuffers, HostMemory, aligned
+from ..options import full_name, option
 from ..passes import (
     choose_layouts,
     decompose,
@@ -36,6 +38,16 @@ from .lowering import Lowering, check_supported, lower
 from .native import engine, native
 
 
+@dataclass(frozen=True)
+class Options:
+    """How the CPU backend runs programs."""
+
+    exact: bool = option(
+        False,
+        "no algorithm that rounds more than the plain sum does: no Winograd convolutions",
+    )
+
+
 class CpuExecutable:
     """A compiled program: an arena, flat state, and a list of instructions run by one call."""
 
@@ -43,11 +55,11 @@ class CpuExecutable:
         self,
         program: Program,
         memory: HostMemory,
-        exact: bool = False,
+        options: Options,
         group: Group | None = None,
     ) -> None:
-        self.memory = memory
-        self._low = low = lower(program, exact, group)
+        self.memory, self._options = memory, options
+        self._low = low = lower(program, options.exact, group)
         self._buffers = buffers = HostBuffers(program, memory)
         early = prepared(low)
         kept, arena = assign_apart(low, early)
@@ -142,7 +154,9 @@ class CpuExecutable:
             "scratch": get_num_threads()
             * max((i.scratch for i in self._low.instructions), default=0),
         }
-        return PlanReport("cpu", sizes, tuple(self._low.reports), arena.unplanned)
+        return PlanReport(
+            full_name("cpu", self._options), sizes, tuple(self._low.reports), arena.unplanned
+        )
 
     def profile(self) -> list[tuple[str, str, float]]:
         """Run once; return (op, label, seconds) of each instruction; a step may take several."""
@@ -176,15 +190,20 @@ def _bound(instruction: Instruction) -> Callable[[], None]:
 
 
 class CpuBackend:
-    """Programs on the processor: native kernels, Numba for fused expressions, NumPy for the rest."""
+    """Programs on the processor: native kernels, Numba for fused expressions, NumPy for the rest.
 
-    name = "cpu"
+    Keyword arguments are those of `Options`: `CpuBackend(exact=True)`.
+    """
 
     _group: Group | None = None  # what `AllReduce` sums over; a backend of its own for each
 
-    def __init__(self, exact: bool = False) -> None:
-        """With `exact`, no algorithm that rounds more than the plain sum does: no Winograd convolutions."""
-        self.exact = exact
+    def __init__(self, **options: Any) -> None:
+        self.options = Options(**options)
+
+    @property
+    def name(self) -> str:
+        """Its name with its options."""
+        return full_name("cpu", self.options)
 
     def joined(self, group: Group) -> CpuBackend:
         """Return the backend that sums over a group."""
@@ -226,7 +245,7 @@ class CpuBackend:
         check_supported(program)
         program = simplify(decompose(program, keep(self._group)))
         if native() is not None:
-            program = choose_layouts(fold_affine(program), CpuCosts(self.exact))
+            program = choose_layouts(fold_affine(program), CpuCosts(self.options.exact))
             program = simplify(program)
         program = fuse_sums(simplify(fuse_maps(program)), accepts_sums)
         program = fuse_chains(fuse_epilogues(program, accepts_epilogue), accepts_chain)
@@ -234,7 +253,7 @@ class CpuBackend:
         if self._group is not None:
             check_programs(self._group, program)
         held = memory if memory is not None else HostMemory()
-        return CpuExecutable(program, held, self.exact, self._group)
+        return CpuExecutable(program, held, self.options, self._group)
 
 
 def available() -> tuple[bool, str]:

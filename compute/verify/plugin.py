@@ -2,7 +2,8 @@
 
 An installed cortex announces it to pytest itself, in other projects too: hence the long name of the fixture. A test
 that takes it runs once on each backend named by the option, or on every backend that works here. Third parties name a
-registered backend (`--backend=mine`) or a class that is not registered (`--backend=package.module:Class`).
+registered backend (`--backend=mine`) or a class that is not registered (`--backend=package.module:Class`). A registered
+name may carry options: `--backend=cpu:exact,cuda:deterministic=false,precision=tf32` names two backends.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAMES",
         default="",
         help="backends for tests that take the fixture `cortex_backend`, separated by commas: registered "
-        "names or package.module:Class (default: every backend that works here, stand-ins left out)",
+        "names, options behind them as in cpu:exact (`cortex info` lists both), or package.module:Class "
+        "(default: every backend that works here, stand-ins left out)",
     )
 
 
@@ -52,24 +54,47 @@ def backend_names(option: str) -> list[str]:
     Raises:
         pytest.UsageError: a name is unknown, or its backend does not work here; all are listed.
     """
-    from ..errors import BackendError
-    from ..registry import STAND_INS, availability, names
+    from ..errors import BackendError, near
+    from ..registry import STAND_INS, availability, chosen, names
 
     if not option.strip():
         return [n for n in names() if n not in STAND_INS and availability(n).works]
-    chosen = list(dict.fromkeys(n.strip() for n in option.split(",") if n.strip()))
+    found = list(dict.fromkeys(separate(option)))
     problems = []
-    for name in chosen:
+    for name in found:
         try:
-            if ":" in name:
+            if is_class(name):
                 make(name)
-            elif not (state := availability(name)).works:
-                problems.append(f"backend {name!r} does not work here: {state.reason}")
-        except (BackendError, ImportError, AttributeError) as error:
-            problems.append(f"{name}: {error}" if ":" in name else str(error))
+            else:
+                chosen(name)
+        except BackendError as error:
+            problems.append(str(error))
+        except (ImportError, AttributeError) as error:
+            problems.append(f"{name}: {error}{near(name.partition(':')[0], names())}")
     if problems:
         raise pytest.UsageError("--backend: " + "; ".join(problems))
-    return chosen
+    return found
+
+
+def separate(option: str) -> list[str]:
+    """Return the backends in a list, each with its options: what names no backend belongs to the one before it."""
+    from ..registry import names
+
+    found: list[str] = []
+    for piece in filter(None, map(str.strip, option.split(","))):
+        if found and ":" in found[-1] and ":" not in piece and piece not in names():
+            found[-1] += f",{piece}"
+        else:
+            found.append(piece)
+    return found
+
+
+def is_class(name: str) -> bool:
+    """Return whether a name is `package.module:Class` and no registered backend with options."""
+    from ..registry import names
+
+    before, colon, _ = name.partition(":")
+    return bool(colon) and before not in names()
 
 
 def make(name: str) -> Any:
@@ -78,5 +103,7 @@ def make(name: str) -> Any:
 
     from ..registry import get_backend
 
+    if not is_class(name):
+        return get_backend(name)
     module, _, attribute = name.partition(":")
-    return getattr(import_module(module), attribute)() if attribute else get_backend(name)
+    return getattr(import_module(module), attribute)()

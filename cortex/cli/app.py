@@ -46,7 +46,10 @@ def train(
         ),
     ] = None,
     backend: Annotated[
-        str | None, _option("numpy, cpu, ... (`cortex info` lists them).  [default: auto]")
+        str | None,
+        _option(
+            "numpy, cpu, ..., options behind it: cpu:exact (`cortex info` lists both).  [default: auto]"
+        ),
     ] = None,
     model: Annotated[
         str | None, _option("The network for mnist: lenet, mlp, ...  [default: lenet]")
@@ -63,6 +66,12 @@ def train(
     schedule: Annotated[
         str | None,
         _option("cosine (the step size falls to 0 over the run) or constant.  [default: cosine]"),
+    ] = None,
+    loss_scale: Annotated[
+        str | None,
+        _option(
+            "dynamic, or a number: for gradients in 16 bits.  [default: what the backend wants]"
+        ),
     ] = None,
     seed: Annotated[
         int | None, _option("Of weights, order and random layers.  [default: 0]", min=0)
@@ -108,7 +117,7 @@ def train(
 
     given = {
         "backend": backend, "network": model, "epochs": epochs, "batch_size": batch_size, "optimiser": optimiser,
-        "schedule": schedule,
+        "schedule": schedule, "loss_scale": loss_scale,
         "seed": seed, "target_accuracy": target_accuracy, "data": data, "test": test, "data_dir": data_dir,
         "limit": limit,
     }  # fmt: skip
@@ -147,7 +156,9 @@ def predict(
 @app.command(short_help="Prove a backend against the reference.")
 @reported
 def verify(
-    backend: Annotated[str, typer.Option(help="The backend to prove.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="The backend to prove, options behind it: cpu:exact.")
+    ] = "auto",
     quick: Annotated[bool, _option("Only the quick checks.", "--quick")] = False,
     slow: Annotated[
         bool, _option("Also the slow checks, such as MNIST in full.", "--slow")

@@ -18,7 +18,8 @@
 | `loss` | a loss, or `{output: loss}`, or `{output: {"loss": loss, "weight": 0.5}}` | by output and target |
 | `optimiser` | an optimiser | `Adam` |
 | `schedule` | `cosine`: the step size falls along half a cosine to 0 at the end of the run; `constant` | `cosine` |
-| `epochs`, `batch_size`, `seed`, `backend` | as the options of that name | 5, 64, 0, `auto` |
+| `loss_scale` | `"dynamic"` or a number, for gradients in 16 bits | what the backend wants |
+| `epochs`, `batch_size`, `seed`, `backend` | as the options of that name, `"cpu:exact"` too | 5, 64, 0, `auto` |
 | `target_accuracy` | stop when the test accuracy reaches it | none |
 
 Losses and optimisers are objects with a `type`, or the type alone, `"adam"`. A file that is a network
@@ -36,7 +37,7 @@ from pathlib import Path
 from typing import Any
 
 from cortex.compute.errors import DescriptionError, near
-from cortex.rules import COUNT, NONE, SHARE, Rule, check, either, is_integer
+from cortex.rules import COUNT, NONE, POSITIVE, SHARE, Rule, check, either, is_integer, one_of
 
 SEED = Rule("an integer from 0 to 2^64 - 1", lambda v: is_integer(v, 0) and v < 2**64)
 SCHEDULE = Rule("'cosine' or 'constant'", lambda v: v in ("cosine", "constant"))
@@ -58,6 +59,7 @@ class Config:
     loss: Any = None
     optimiser: Any = "Adam"
     schedule: str = "cosine"
+    loss_scale: float | str | None = None
     epochs: int = 5
     batch_size: int = 64
     seed: int = 0
@@ -76,6 +78,7 @@ class Config:
             loss=either(TEXT, OBJECT, NONE),
             optimiser=either(TEXT, OBJECT),
             schedule=SCHEDULE,
+            loss_scale=either(one_of("dynamic"), POSITIVE, NONE),
             epochs=COUNT,
             batch_size=COUNT,
             seed=SEED,

@@ -74,6 +74,7 @@ def collected(
         "seed": job.config.seed,
         "training_examples": len(job.training),
         "test_examples": len(job.test) if job.test is not None else 0,
+        **{k: last[k] for k in ("loss_scale", "skipped_steps") if k in last},
         "best_epoch": best["epoch"] if best else None,
         "best_test_accuracy": best.get("test_accuracy") if best else None,
         "peak_memory_bytes": info.peak_memory(),
@@ -147,6 +148,10 @@ def _table(results: Mapping[str, Any]) -> dict[str, str]:
         "peak memory": show.size(results["peak_memory_bytes"]),
         "run": results["run"],
     }
+    if "loss_scale" in results:
+        shown["loss scale"] = (
+            f"{results['loss_scale']:g} ({results['skipped_steps']:,} steps skipped)"
+        )
     if results["test_accuracy"] is None and results["test_loss"] is not None:
         shown["test loss"] = f"{results['test_loss']:.6g}"
     return shown

@@ -67,6 +67,8 @@ def settings(
             said[key] = located(said[key], Path())
     if "data_dir" in said:
         said["data_dir"] = str(Path(said["data_dir"]).resolve())
+    if "loss_scale" in said:
+        said["loss_scale"] = _number_or_word(said["loss_scale"])
     if wishes.resume is not None:
         return _resumed(source, said, step_size, wishes)
     if source is None:
@@ -97,6 +99,13 @@ def settings(
         )
     config = Config(network=said.pop("network", "lenet"), data="mnist")
     return config.over(said), "mnist"
+
+
+def _number_or_word(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _name_of(config: Config, stem: str) -> str:

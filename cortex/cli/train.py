@@ -123,6 +123,7 @@ def _options(job: Job) -> dict[str, Any]:
     return {
         "test": job.test, "loss": job.loss, "optimiser": job.optimiser, "target": config.target,
         "epochs": config.epochs, "batch_size": config.batch_size, "seed": config.seed, "backend": config.backend,
+        "loss_scale": config.loss_scale,
         "stop": [stopping.target("test_accuracy", aim)] if aim is not None else [],
         "resume": job.resume, "distributed": job.group if job.group is not None else False,
     }  # fmt: skip

@@ -51,7 +51,7 @@ def verify(
     if failed:
         body = [(r.name, r.message) for r in failed]
         show.table(("failed", "why"), body, to_stderr=as_json)
-    summary = f"{backend}: {counts['passed']:,} passed, {counts['failed']:,} failed, {counts['skipped']:,} skipped"
+    summary = f"{subject.name}: {counts['passed']:,} passed, {counts['failed']:,} failed, {counts['skipped']:,} skipped"
     if not quiet:
         line = f"{summary} in {show.duration(time.perf_counter() - began)}"
         say(line) if as_json else print(line)

@@ -22,6 +22,7 @@ from cortex.protocols import Optimiser
 
 from .forward import Traced
 from .loss import Objective, trace_loss
+from .scaling import LossScale, Scaling
 
 if TYPE_CHECKING:
     from cortex.network import Network
@@ -42,6 +43,7 @@ def trace_training(
     optimiser: Optimiser,
     *,
     clip: Clip | None = None,
+    loss_scale: LossScale | None = None,
     **options: Any,
 ) -> Traced:
     """Return the program of one training step; see `cortex.tracing` for what it does."""
@@ -53,11 +55,16 @@ def trace_training(
             "training_step: every parameter is frozen, there is nothing to train; unfreeze some"
         )
     views = [forward.own(slot.name) for g in groups for slot in g.slots]
-    found = iter(gradients(program, loss, views))
+    scaling = None if loss_scale is None else Scaling(traced, loss_scale)
+    seed = None if scaling is None else scaling.seed(loss)
+    found = iter(gradients(program, loss, views, seed))
     with program.scope("gradient"):
         joined = [g.join(program, [next(found) for _ in g.slots]) for g in groups]
         if traced.build.share is not None:
             joined = all_reduce_together(program, joined)
+    if scaling is not None:
+        with program.scope("loss scale"):
+            joined = scaling.divided(joined)
     if penalty is not None:
         paying = [k for k, g in enumerate(groups) if g.treatment.l1 or g.treatment.l2]
         extra = gradients(program, penalty, [program.state[groups[k].state] for k in paying])
@@ -72,6 +79,9 @@ def trace_training(
             program.update(g.state, _constrained(program, g, new))
     for statistic, value in traced.build.statistics.items():
         program.update(statistic.name, value)
+    if scaling is not None:
+        with program.scope("loss scale"):
+            scaling.finish()
     return traced
 
 

@@ -16,6 +16,7 @@ from cortex.compute.registry import get_backend
 from cortex.datasets import Dataset, as_dataset
 from cortex.distributed import agreed, group_of
 from cortex.records import Lazy, Record
+from cortex.tracing import LossScaleOf, loss_scale_of
 
 from .checkpoint import Checkpoint, load_checkpoint
 from .columns import match, objective
@@ -43,6 +44,7 @@ def train(
     every: int | None = None,
     stop: stopping.RuleFactory | Sequence[stopping.RuleFactory] = (),
     clip: Any = None,
+    loss_scale: LossScaleOf = None,
     seed: int = 0,
     backend: str | Backend | None = None,
     resume: Checkpoint | None = None,
@@ -65,8 +67,10 @@ def train(
         every: steps between records.
         stop: stopping rules besides `epochs`.
         clip: gradient clipping, see `training_step`.
+        loss_scale: "dynamic", a number or a `LossScale`; None: what the backend wants. Records then have the entries
+            `loss_scale` and `skipped_steps`: how many of the steps changed nothing because a gradient was not finite.
         seed: of the order of examples and of random layers.
-        backend: a name, or None for the default.
+        backend: a name, with options as in `"cpu:exact"`; None: the default.
         resume: where to go on; the run then equals one that was never interrupted.
         distributed: share out each batch among the processes that `mpiexec` started (or those of a group). All must
             make this call with the same arguments and ask for the same records; see docs/distributed.md.
@@ -77,7 +81,8 @@ def train(
     """
     run = prepare(
         network, data, loss=loss, optimiser=optimiser, epochs=epochs, batch_size=batch_size, test=test, target=target,
-        every=every, stop=stop, clip=clip, seed=seed, backend=backend, resume=resume, distributed=distributed,
+        every=every, stop=stop, clip=clip, loss_scale=loss_scale, seed=seed, backend=backend, resume=resume,
+        distributed=distributed,
     )  # fmt: skip
     yield from records(run)
 
@@ -98,7 +103,11 @@ class Run:
     def checkpoint(self) -> Checkpoint:
         """Return what is needed to go on from the current step."""
         return self.session.checkpoint(
-            {"batch_size": self.session.batch_size, "seed": self.session.seed}
+            {
+                "batch_size": self.session.batch_size,
+                "seed": self.session.seed,
+                "backend": self.session.backend.name,
+            }
         )
 
 
@@ -143,11 +152,13 @@ def prepare(
 def _prepared(
     network: Network, data: Any, group: Group | None, *, loss: Any = None, optimiser: Any = None,
     epochs: int | None = None, batch_size: int = 64, test: Any = None, target: Any = None, every: int | None = None,
-    stop: Any = (), clip: Any = None, seed: int = 0, backend: Any = None, resume: Checkpoint | str | Path | None = None,
+    stop: Any = (), clip: Any = None, loss_scale: LossScaleOf = None, seed: int = 0, backend: Any = None,
+    resume: Checkpoint | str | Path | None = None,
 ) -> Run:  # fmt: skip
     from cortex.optimise import Adam
 
-    in_group(get_backend(backend), group)
+    engine = get_backend(backend)
+    in_group(engine, group)
     if isinstance(resume, (str, Path)):
         resume = load_checkpoint(resume)
     examples = as_dataset(data)
@@ -164,6 +175,7 @@ def _prepared(
             for name, given in (("batch_size", batch_size), ("seed", seed))
             if resume.options.get(name, given) != given
         ]
+    scale = loss_scale_of(loss_scale, engine.capabilities, problems)
     if problems:
         raise DescriptionError("train", problems)
     if resume is not None:
@@ -177,8 +189,9 @@ def _prepared(
         optimiser or Adam(),
         batch_size,
         seed,
-        get_backend(backend),
+        engine,
         clip,
+        scale,
         group,
     )
     if resume is not None:
@@ -210,7 +223,12 @@ def _decided(run: Run, record: Record) -> stopping.Reason | None:
 def _what(run: Run, loss: Any) -> dict[str, Any]:
     """Return what must be the same in all processes that train together, as plain data."""
     session = run.session
-    named = {"loss": loss, "optimiser": session.optimiser, "clip": session.clip}
+    named = {
+        "loss": loss,
+        "optimiser": session.optimiser,
+        "clip": session.clip,
+        "loss_scale": session.loss_scale,
+    }
     return {
         "network": session.network.to_data(),
         "batch_size": session.batch_size,
@@ -251,6 +269,7 @@ def _record(run: Run, more: Mapping[str, Any]) -> Record:
             "step": p.step,
             "examples": p.examples,
             **session.totals(),
+            **session.scaling(),
             "seconds": seconds,
             "examples_per_second": (p.examples - run.before) / max(1e-9, seconds),
             "backend": session.backend.name,

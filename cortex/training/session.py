@@ -18,7 +18,8 @@ from cortex.distributed import check_drift
 from cortex.executables import NetworkExecutable, evaluation, parameters_of, training_step
 from cortex.network import Network
 from cortex.protocols import Loss, Optimiser
-from cortex.tracing import Clip
+from cortex.tracing import Clip, LossScale
+from cortex.tracing.scaling import SCALE, SKIPPED, STATE
 
 from .checkpoint import Checkpoint
 from .columns import Columns
@@ -70,6 +71,7 @@ class Session:
     seed: int
     backend: Backend
     clip: float | Clip | None = None
+    loss_scale: LossScale | None = None
     group: Group | None = None  # the processes that train together; None: this one alone
     position: Position = field(default_factory=Position)
     memory: Memory | None = None
@@ -87,6 +89,7 @@ class Session:
                 optimiser=self.optimiser,
                 batch_size=size,
                 clip=self.clip,
+                loss_scale=self.loss_scale,
                 totals=True,
                 backend=self.backend,
                 memory=self.memory,
@@ -160,6 +163,17 @@ class Session:
             found["accuracy"] = float(any_step.read(CORRECT)) / count if count else float("nan")
         return found
 
+    def scaling(self) -> dict[str, float]:
+        """Return the scale of the loss now and how many steps were left out, where there is a scale."""
+        if self.loss_scale is None:
+            return {}
+        any_step = next(iter(self._steps.values()))
+        moves = SCALE in self.loss_scale.state
+        return {
+            "loss_scale": float(any_step.read(SCALE)) if moves else self.loss_scale.start,
+            "skipped_steps": int(any_step.read(SKIPPED)),
+        }
+
     def end_epoch(self) -> None:
         """Begin the next epoch with running sums of zero.
 
@@ -193,6 +207,7 @@ class Session:
         return Checkpoint(self.trained(), self.state(), vars(self.position).copy(), options)
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Go to where a checkpoint left off."""
+        """Go to where a checkpoint left off; the scale of its loss counts where this session has one too."""
         self.position = Position(**checkpoint.position)
-        self._first = checkpoint.state
+        strange = set(STATE).difference(self.loss_scale.state if self.loss_scale else ())
+        self._first = {n: a for n, a in checkpoint.state.items() if n not in strange}

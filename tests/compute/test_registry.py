@@ -60,6 +60,14 @@ def test_use_backend_restores_the_default() -> None:
     assert get_backend().name == before
 
 
+def test_a_default_may_carry_options() -> None:
+    with use_backend("cpu:exact") as backend:
+        assert get_backend() is backend is get_backend("cpu", exact=True)
+        assert get_backend().name == "cpu:exact"
+    with use_backend("cpu"):
+        assert get_backend(exact=True).name == "cpu:exact"
+
+
 def test_an_error_inside_the_block_restores_too() -> None:
     before = registry._default.get()
     with pytest.raises(RuntimeError, match="inside"), use_backend("numpy"):

@@ -59,10 +59,11 @@ def _pytest(folder: Any, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_third_party_suite(tmp_path: Any) -> None:
-    done = _pytest(tmp_path, "--backend=numpy,my_backend:Mine")
+    done = _pytest(tmp_path, "--backend=numpy,cpu:exact,my_backend:Mine")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "runs on numpy" in done.stdout and "runs on mine" in done.stdout
-    count = 2 * (1 + len(verify.checks(quick=True, filter="update/")))
+    for name in ("numpy", "cpu:exact", "mine"):
+        assert f"runs on {name}" in done.stdout
+    count = 3 * (1 + len(verify.checks(quick=True, filter="update/")))
     assert f"{count} passed" in done.stdout
 
 

@@ -14,7 +14,7 @@ from cortex.gpu_compute.device import Libraries
 from cortex.gpu_compute.emulated import EmulatedDevice
 from cortex.gpu_compute.libraries.emulated import EmulatedDnn, EmulatedProducts
 from cortex.gpu_compute.libraries.errors import Unsupported
-from cortex.gpu_compute.options import Options
+from cortex.gpu_compute.options import PRECISIONS, Options
 
 from .conftest import backend
 
@@ -120,6 +120,14 @@ def test_what_a_library_refuses_our_kernels_compute_and_that_is_said_once(caplog
     assert not any(name.startswith(("cublas", "cuDNN")) for name in providers)
     assert providers["kernel"] >= 2
     assert len({r.message for r in caplog.records}) == len(caplog.records) <= 2
+
+
+def test_gradients_in_float16_want_a_scale(monkeypatch) -> None:
+    monkeypatch.setitem(PRECISIONS, "float16", "whatever it computes")
+    wanted = {
+        p: CudaBackend(EmulatedDevice(), precision=p).capabilities.loss_scale for p in PRECISIONS
+    }
+    assert wanted.pop("float16") == "dynamic" and set(wanted.values()) == {None}
 
 
 def test_the_capabilities_say_the_mode() -> None:

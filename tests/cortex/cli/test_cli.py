@@ -207,11 +207,56 @@ def test_mnist_trains(cli: Any, tmp_path: Path) -> None:
     assert (tmp_path / found["run"]).parent.name == "runs", "the default place"
 
 
+def test_the_scale_of_the_loss_and_what_it_left_out(cli: Any, folder: Path, tmp_path: Path) -> None:
+    """In config, log, results, table and lines of epochs."""
+    place = tmp_path / "run"
+    options = ("--epochs", "1", "--batch-size", "20", "--json", "--backend", "cpu")
+    done = cli(
+        folder, "train", "good.json", "--out", str(place), "--loss-scale", "dynamic", *options
+    )
+    found = cli.last_json(done.stdout)
+    assert done.returncode == 0 and (found["loss_scale"], found["skipped_steps"]) == (65536, 0)
+    assert "65536 (0 steps skipped)" in done.stderr
+    assert json.loads((place / "config.json").read_text())["loss_scale"] == "dynamic"
+    row = json.loads((place / "log.jsonl").read_text().splitlines()[-1])
+    assert (row["loss_scale"], row["skipped_steps"]) == (65536, 0)
+    more = cli(folder, "train", "--resume", str(place), "--epochs", "2", "--json")
+    assert cli.last_json(more.stdout)["loss_scale"] == 65536
+    other = cli(folder, "train", "--resume", str(place), "--epochs", "3", "--loss-scale", "8")
+    assert other.returncode == 2 and "--loss-scale cannot change" in other.stderr
+    fixed = cli(
+        folder, "train", "good.json", "--out", str(tmp_path / "b"), "--loss-scale", "8", *options
+    )
+    assert cli.last_json(fixed.stdout)["loss_scale"] == 8
+    plain = cli(folder, "train", "good.json", "--out", str(tmp_path / "c"), *options)
+    assert "loss_scale" not in cli.last_json(plain.stdout)
+
+
 def test_verify_prints_what_it_found(cli: Any, tmp_path: Path) -> None:
     done = cli(tmp_path, "verify", "--backend", "numpy", "--quick", "--filter", "memory", "--json")
     found = cli.last_json(done.stdout)
     assert done.returncode == 0
     assert found["passed"] > 3 and found["failed"] == 0 and found["backend"] == "numpy"
+
+
+def test_options_of_a_backend_are_kept(cli: Any, folder: Path, tmp_path: Path) -> None:
+    """In results, log and checkpoint of a run, and in what `verify` says; `info` lists them."""
+    place, exact = str(tmp_path / "run"), ("--backend", "cpu:exact=true")
+    done = cli(folder, "train", "good.json", "--out", place, "--epochs", "1", "--json", *exact)
+    assert done.returncode == 0 and "backend cpu:exact, engine native" in done.stderr, done.stderr
+    assert cli.last_json(done.stdout)["backend"] == "cpu:exact"
+    (row,) = map(json.loads, (tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1:])
+    assert row["backend"] == "cpu:exact"
+    options = cortex.load_checkpoint(tmp_path / "run" / "checkpoint").options
+    assert options["backend"] == "cpu:exact"
+    assert (
+        cli(folder, "predict", place, "good.npz", *exact, "--out", place + "/p.npy").returncode == 0
+    )
+    done = cli(tmp_path, "verify", *exact, "--quick", "--filter", "report", "--json")
+    found = cli.last_json(done.stdout)
+    assert done.returncode == 0 and found["backend"] == "cpu:exact" and found["passed"] > 0
+    text = cli(tmp_path, "info").stdout
+    assert "cpu:exact=false  " in text and "no Winograd" in text
 
 
 def test_verify_fails_for_a_wrong_backend(cli: Any, tmp_path: Path) -> None:
@@ -240,6 +285,8 @@ app(["verify", "--backend", "wrong", "--quick", "--filter", "golden"])
 def test_info_is_json_too(cli: Any, tmp_path: Path) -> None:
     found = cli.last_json(cli(tmp_path, "info", "--json").stdout)
     assert {b["name"] for b in found["backends"]} >= {"cpu", "numpy"}
+    (exact,) = next(b for b in found["backends"] if b["name"] == "cpu")["options"]
+    assert exact["name"] == "exact" and exact["default"] is False and "Winograd" in exact["meaning"]
     text = cli(tmp_path, "info").stdout
     for word in ("backends", "engine", "threads", "instruction sets", "NumPy's BLAS", "versions"):
         assert word in text

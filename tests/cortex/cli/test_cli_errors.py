@@ -28,7 +28,19 @@ BAD: list[tuple[str, str]] = [
         "train mnist --out out --optimiser adadelta --step-size 1e400",
         "step_size: expected a number",
     ),
+    (
+        "train mnist --out out --loss-scale dynamc",
+        "loss_scale: expected 'dynamic', or a number > 0, or None, given 'dynamc'; did you mean 'dynamic'?",
+    ),
+    (
+        "train mnist --out out --loss-scale 0",
+        "loss_scale: expected 'dynamic', or a number > 0, or None, given 0",
+    ),
     ("train mnist --out out --backend cud", "no backend is named 'cud'; did you mean 'cuda'?"),
+    (
+        "train mnist --out out --backend cpu:exat",
+        r"'exat'; did you mean 'exact'\? .options: exact=f",
+    ),
     ("train mnist --out out --data-dir nowhere", "nowhere.*no such file.*SHA-256"),
     ("train mnist --out out --epoch 3", "No such option: --epoch .*--epochs"),
     ("train mnist --out out --batch-size 0", "--batch-size.*greater than or equal to 1"),

@@ -177,6 +177,31 @@ def observers(folder: Path) -> Any:
     return bool(seen)
 
 
+def scaled(folder: Path) -> Any:
+    """Train with a scale of the loss, where each of two rows, in one process each, has a loss without end."""
+    items = [L.Input(1, 6, 6), L.Linear(8), L.Tanh(), L.Dropout(0.3), L.Linear(3)]
+    net, held = cortex.Network(items, seed=4), data(150)
+    image = held["image"].copy()
+    image[[17, 120], 0, 2, 2] = np.inf
+    options = {
+        "epochs": 3, "batch_size": 16, "optimiser": Sgd(0.1, 0.9), "seed": 6, "backend": "cpu", "progress": False,
+        "loss_scale": cortex.LossScale(64.0, interval=4),
+    }  # fmt: skip
+    arrays = {"image": image, "label": held["label"]}
+    together, alone = (cortex.fit(net, arrays, distributed=d, **options) for d in (True, False))
+    one, other = alone.checkpoint.state, together.checkpoint.state
+    np.savez(folder / f"scaled-{join().rank}.npz", **other)
+    return {
+        "skipped": [r.metrics["skipped_steps"] for r in (alone, together)],
+        "scale": [r.metrics["loss_scale"] for r in (alone, together)],
+        "difference": max(
+            float(np.abs(one[n] - other[n]).max(initial=0)) for n in one if "total" not in n
+        ),
+        "loss": abs(alone.metrics["loss"] - together.metrics["loss"]),
+        "reason": together.reason.name,
+    }
+
+
 def main() -> None:
     folder, *tasks = sys.argv[1:]
     answers = {task: globals()[task](Path(folder)) for task in tasks}

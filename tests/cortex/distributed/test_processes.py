@@ -42,6 +42,17 @@ def test_processes_agree_with_one_alone(processes: int, tmp_path: Path) -> None:
             assert all(np.array_equal(arrays[n], first[n]) for n in first), f"process {rank}"
 
 
+def test_an_overflow_in_one_process_is_one_in_all(tmp_path: Path) -> None:
+    """All leave out the same steps, and come to the same scale and the same bits."""
+    for rank, answer in enumerate(answers(2, tmp_path, "scaled")):
+        found = answer["scaled"]
+        assert found["skipped"] == [6, 6] and found["scale"][0] == found["scale"][1] != 64
+        assert found["difference"] < 1e-6 and found["loss"] < 1e-6 and found["reason"] == "EPOCHS"
+        arrays, first = (np.load(tmp_path / f"scaled-{k}.npz") for k in (rank, 0))
+        assert "scaling.scale" in first
+        assert all(np.array_equal(arrays[n], first[n]) for n in first), f"process {rank}"
+
+
 @pytest.mark.parametrize(
     ("task", "message", "code"),
     [

@@ -87,8 +87,10 @@ def labelled(*sizes: int) -> list[dict[str, np.ndarray]]:
         {"clip": 0.05},
         {"clip": cortex.Clip(norm=1.0, value=0.01)},
         {"metrics": "correct"},
+        {"loss_scale": "dynamic", "clip": 0.05},
+        {"loss_scale": 3, "optimiser": Adam(0.01)},
     ],
-    ids=["adam", "clipped by norm", "clipped by value", "metrics"],
+    ids=["adam", "clipped by norm", "clipped by value", "metrics", "scaled, clipped", "scaled"],
 )
 def test_what_stands_around_the_gradient(options: dict) -> None:
     check(dense(L.Linear(5), L.Tanh(), L.Linear(3), L.Softmax()), labelled(8, 8, 7, 1), **options)
