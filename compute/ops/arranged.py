@@ -9,6 +9,7 @@ from ..layouts import Layout
 from ..program import Op, Program, Value
 from ..spec import Spec
 from .convolution import Convolution, ConvolutionInputGradient, ConvolutionKernelGradient
+from .dropout import Dropout
 from .pool import Pool, PoolGradient
 
 # Which inputs and outputs lie in the layout; kernels of a convolution and their gradient are always dense.
@@ -18,6 +19,7 @@ CARRIED: dict[type[Op], tuple[tuple[bool, ...], bool]] = {
     ConvolutionKernelGradient: ((True, True), False),
     Pool: ((True,), True),
     PoolGradient: ((True, True), True),
+    Dropout: ((True, False, False), True),
 }
 
 
