@@ -42,6 +42,7 @@ FUNCTIONS: dict[str, tuple[Function, Sequence[str]]] = {
     "quotient": (lambda x, y: x / y, ("vs",)),
     "scaled": (lambda x: x * 0.5, ("v",)),
     "exponential": (m.exp, ("v",)),
+    "relu written out": (lambda x: m.where(x > 0, x, 0), ("v",)),
     "relu of a sum": (lambda x, y: a.relu(x + y), ("vv", "vs")),
     "logistic of a sum": (lambda x, y: a.logistic(x + y), ("vv", "vs")),
     "tanh of a sum": (lambda x, y: a.tanh(x + y), ("vv", "vs")),
