@@ -9,7 +9,7 @@
 //             integers     op, count of elements, first block
 //             unit         PIECE elements; the last may be cut short
 //
-// 0.42 ns a uniform number on one core of an AMD EPYC (Zen 4) with AVX-512, 0.61 with AVX2, 1.2 with SSE2.
+// 0.41 ns a uniform number on one core of an AMD EPYC (Zen 4) with AVX-512, 0.64 with AVX2; a normal one 1.9 and 3.3.
 #include "philox.h"
 #include "registry.h"
 
