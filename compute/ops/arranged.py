@@ -1,4 +1,4 @@
-"""`Arranged`: a convolution or pooling op on values that lie in another layout than the dense one."""
+"""`Arranged`: a convolution, pooling or dropout on values that lie in another layout than the dense one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from .convolution import Convolution, ConvolutionInputGradient, ConvolutionKerne
 from .dropout import Dropout
 from .pool import Pool, PoolGradient
 
-# Which inputs and outputs lie in the layout; kernels of a convolution and their gradient are always dense.
+# Which inputs and outputs lie in the layout; kernels of a convolution and their gradient are always dense. A dropout
+# numbers its elements as they lie densely.
 CARRIED: dict[type[Op], tuple[tuple[bool, ...], bool]] = {
     Convolution: ((True, False), True),
     ConvolutionInputGradient: ((True, False), True),

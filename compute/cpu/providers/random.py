@@ -48,16 +48,19 @@ def dropout(low: Lowering, step: Step) -> list[Instruction] | None:
     if not isinstance(op, Dropout):
         return None
     x = step.inputs[0].spec
-    p, place, elements, blocks, examples = op.probability, "", x.size, 1, ()
+    p = op.probability
+    reals = (p, 1 / (1 - p)) if op.distribution == "bernoulli" else (math.sqrt(p / (1 - p)),)
+    name = f"dropout_{op.distribution}"
+    integers: tuple[int, ...] = (op.number, x.size, op.first)
+    units, grain = -(-x.size // PIECE), GRAIN
     if isinstance(outer, Arranged):
-        place, blocks, examples = "_lanes", x.shape[0], (outer.batch,)
         elements = math.prod(x.shape[1:]) // LANES
-    gaussian = op.distribution == "gaussian"
+        name, integers = f"{name}_lanes", (op.number, elements, op.first, outer.batch)
+        units, grain = x.shape[0] * -(-elements // PIECE), 1
+    outputs, inputs = low.operands(step.outputs), low.operands(step.inputs)
     return [
         Instruction(
-            "native", f"dropout_{op.distribution}{place}_{TYPES[x.dtype]}", low.operands(step.outputs),
-            low.operands(step.inputs), integers=(op.number, elements, op.first, *examples),
-            reals=(math.sqrt(p / (1 - p)),) if gaussian else (p, 1 / (1 - p)),
-            units=blocks * -(-elements // PIECE), grain=max(1, GRAIN // (LANES if place else 1)),
+            "native", f"{name}_{TYPES[x.dtype]}", outputs, inputs, integers=integers, reals=reals,
+            units=units, grain=grain,
         )
     ]  # fmt: skip
