@@ -16,7 +16,9 @@
 namespace cortex::CORTEX_ISA {
 namespace {
 
-inline void bits(const uint32_t* words, int64_t count, uint32_t* out) { memcpy(out, words, size_t(count) * sizeof *out); }
+inline void bits(const uint32_t* words, int64_t count, uint32_t* out) {
+  memcpy(out, words, size_t(count) * sizeof *out);
+}
 
 template <class T, void convert(const uint32_t*, int64_t, T*)>
 void random(const Call& call, int64_t start, int64_t stop) {
