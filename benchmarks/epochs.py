@@ -5,6 +5,7 @@ Each takes the number of examples to train on; the 10,000 test images are classi
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,22 +15,25 @@ ALL = 60_000
 ACCURACY = 0.97  # of an epoch over all examples; below, it did not train
 
 
-def cortex_epoch(examples: int = ALL) -> None:
-    """Train and evaluate with `cortex.fit`."""
+def cortex_epoch(examples: int = ALL, isa: str | None = None) -> None:
+    """Train and evaluate with `cortex.fit`, for the best instruction set or the one named."""
+    from peers import ours
+
     import cortex
     from cortex import datasets, models
 
     train: Any = datasets.mnist("train")
     if examples < ALL:
         train = next(iter(train.batches(examples)))
-    result = cortex.fit(
-        models.lenet(),
-        train,
-        test=datasets.mnist("test"),
-        epochs=1,
-        batch_size=BATCH,
-        progress=False,
-    )
+    with ours.forced(isa) if isa else nullcontext():
+        result = cortex.fit(
+            models.lenet(),
+            train,
+            test=datasets.mnist("test"),
+            epochs=1,
+            batch_size=BATCH,
+            progress=False,
+        )
     _check(result.metrics["test_accuracy"], examples)
 
 

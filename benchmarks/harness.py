@@ -36,6 +36,7 @@ class Settings:
     rounds: int = 7
     block: float = 0.25  # seconds
     compiled: bool = False  # torch.compile too, which takes seconds to minutes to start
+    isas: tuple[str, ...] = ()  # instruction sets that cortex is measured with besides the best one
     quick: bool = False  # one short round of small workloads: to see that everything works
 
     @property
@@ -109,61 +110,31 @@ def compare(
     unit: str = "step",
     goal: float | None = None,
     bound: float | None = None,
+    calls: bool = False,
 ) -> Table:
     """Check that all do the same, then measure them in turns; `goal` and `bound` as in `Table`.
 
+    With `calls`, of microseconds, each is timed by itself, and the 99th percentile of all is kept.
+
     Raises:
         SystemExit: two contenders do not compute the same.
     """
     note = agree(contenders)
     counts = [_calibrated(c, settings) for c in contenders]
-
-    def block(i: int) -> list[float]:
-        begin = settings.clock()
-        contenders[i].run(counts[i])
-        return [(settings.clock() - begin) / counts[i]]
-
-    seconds = in_turns(len(contenders), settings.rounds, block)
-    rows = [
-        Timing(c.name, statistics.median(s), min(s), max(s))
-        for c, s in zip(contenders, seconds, strict=True)
-    ]
-    return Table(title, unit, settings.clock_name, rows, [note] if note else [], goal, bound)
-
-
-def latencies(
-    title: str,
-    contenders: Sequence[Contender],
-    settings: Settings,
-    *,
-    unit: str = "example",
-    goal: float | None = None,
-    bound: float | None = None,
-) -> Table:
-    """As `compare` for calls of microseconds: each is timed by itself; median and 99th percentile of all.
-
-    Raises:
-        SystemExit: two contenders do not compute the same.
-    """
-    import numpy as np
-
-    note = agree(contenders)
-    counts = [_calibrated(c, settings) for c in contenders]
-    clock = time.perf_counter_ns if settings.wall else time.process_time_ns
 
     def block(i: int) -> list[float]:
         run, found = contenders[i].run, []
-        for _ in range(counts[i]):
-            begin = clock()
-            run(1)
-            found.append((clock() - begin) * 1e-9)
+        for count in [1] * counts[i] if calls else [counts[i]]:
+            begin = settings.clock()
+            run(count)
+            found.append((settings.clock() - begin) / count)
         return found
 
     seconds = in_turns(len(contenders), settings.rounds, block)
     rows = []
     for c, s in zip(contenders, seconds, strict=True):
-        least, median, tail = np.quantile(s, (0, 0.5, 0.99))
-        rows.append(Timing(c.name, float(median), float(least), max(s), float(tail)))
+        tail = statistics.quantiles(s, n=100, method="inclusive")[-1] if calls else None
+        rows.append(Timing(c.name, statistics.median(s), min(s), max(s), tail))
     return Table(title, unit, settings.clock_name, rows, [note] if note else [], goal, bound)
 
 

@@ -57,7 +57,7 @@ def _ratios(tables: Sequence[Table], cores: str) -> Any:
             continue
         ratio = best.median / own
         axes.barh(place, ratio, height=0.55, color=OURS if ratio >= t.goal else PEER, zorder=2)
-        others = [r.median / own for r in t.rows[1:] if r is not best]
+        others = [r.median / own for r in t.peers if r is not best]
         shown = [x for x in others if x <= WIDEST]
         axes.plot(shown, [place] * len(shown), "o", ms=3.5, color=QUIET, zorder=3)
         axes.plot([t.goal] * 2, [place - 0.38, place + 0.38], color="#d9622b", lw=2, zorder=4)

@@ -1,152 +1,104 @@
-"""Matrix products: fraction of the processor's peak by shape, beside NumPy, PyTorch and JAX.
-
-    python benchmarks/products.py                     # one pinned core, its CPU seconds
-    python benchmarks/products.py --double --isa avx2
-    python benchmarks/products.py --rounds 15 --only 2048
-
-The peak is what a loop of multiply-adds in registers reaches in the same process, between the products. The shapes are
-those of square matrices, of an MLP 784-512-256-10 (forward, gradients of inputs and weights) and of single examples.
-"""
+"""Matrix products in GFLOP/s: square ones, those of the MLP's training step, those of few rows."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
-import harness
-from harness import ROOT, Contender, compare, has
-
-sys.path.append(str(ROOT))
+import numpy as np
+import roofline
+from harness import Contender, Settings, compare, has
+from peers import ours
+from results import Grid, Result
 
 
 @dataclass(frozen=True)
 class Shape:
     """C [rows, columns] = op(A) op(B) over `depth`."""
 
-    name: str
     rows: int
-    columns: int
     depth: int
+    columns: int
     transpose_a: bool = False
     transpose_b: bool = False
+
+    def __str__(self) -> str:
+        left, right = (" transposed" * t for t in (self.transpose_a, self.transpose_b))
+        return f"{self.rows} x {self.depth}{left} x {self.columns}{right}"
 
     @property
     def work(self) -> float:
         """Floating-point operations."""
-        return 2.0 * self.rows * self.columns * self.depth
+        return 2.0 * self.rows * self.depth * self.columns
+
+    def operands(self, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return A and B; a transposed operand holds its axes swapped."""
+        rng = np.random.default_rng(0)
+        a = (self.depth, self.rows) if self.transpose_a else (self.rows, self.depth)
+        b = (self.columns, self.depth) if self.transpose_b else (self.depth, self.columns)
+        return rng.random(a).astype(dtype), rng.random(b).astype(dtype)
 
 
-def shapes() -> list[Shape]:
-    """Return what is measured."""
-    made = [Shape(str(n), n, n, n) for n in (64, 256, 1024, 2048)]
-    for n in (64, 256):
-        made += [
-            Shape(f"forward 1, batch {n}", n, 512, 784, transpose_b=True),
-            Shape(f"forward 2, batch {n}", n, 256, 512, transpose_b=True),
-            Shape(f"forward 3, batch {n}", n, 10, 256, transpose_b=True),
-            Shape(f"input gradient 2, batch {n}", n, 512, 256),
-            Shape(f"weight gradient 2, batch {n}", 256, 512, n, transpose_a=True),
-            Shape(f"weight gradient 1, batch {n}", 512, 784, n, transpose_a=True),
-        ]
-    return made + [Shape(f"{n} rows", n, 512, 784, transpose_b=True) for n in (1, 4, 8)]
+def _of_the_mlp(n: int) -> list[Shape]:
+    return [
+        Shape(n, 784, 512, transpose_b=True), Shape(512, n, 784, transpose_a=True),
+        Shape(n, 512, 256, transpose_b=True), Shape(256, n, 512, transpose_a=True),
+        Shape(n, 256, 512), Shape(n, 256, 10, transpose_b=True),
+    ]  # fmt: skip
 
 
-def contenders(s: Shape, double: bool) -> list[Contender]:
-    """Return ours and the peers, on the same random matrices; all results are compared with NumPy's."""
-    import numpy as np
+SQUARES = [Shape(n, n, n) for n in (64, 256, 1024, 2048)]
+FEW = [Shape(n, 784, 512, transpose_b=True) for n in (1, 4, 8)]
+SHAPES = [*SQUARES, *_of_the_mlp(64), *_of_the_mlp(256), *FEW]
 
-    from cortex.compute import Program, get_backend
-    from cortex.compute.ops import MatMul
 
-    rng = np.random.default_rng(1)
-    dtype = np.float64 if double else np.float32
-    a = rng.standard_normal((s.depth, s.rows) if s.transpose_a else (s.rows, s.depth), dtype)
-    b = rng.standard_normal((s.columns, s.depth) if s.transpose_b else (s.depth, s.columns), dtype)
-    p = Program()
-    x, y = (p.input(name, v.shape, str(v.dtype)) for name, v in (("a", a), ("b", b)))
-    p.output("c", p.apply(MatMul(s.transpose_a, s.transpose_b), x, y))
-    executable = get_backend("cpu").compile(p)
-    executable.write("a", a)
-    executable.write("b", b)
-    left, right = a.T if s.transpose_a else a, b.T if s.transpose_b else b
-    c = left @ right
-    executable.run()
-    np.testing.assert_allclose(executable.read("c"), c, rtol=1e-3, atol=1e-4 * s.depth)
+def products(settings: Settings) -> Iterator[Result]:
+    """Matrix products of cortex and its peers; square ones in float64 too."""
+    settings = replace(settings, rounds=min(5, settings.rounds), block=settings.block / 5)
+    for dtype, shapes in (("float32", SHAPES), ("float64", SQUARES)):
+        yield _rates(dtype, shapes[:1] if settings.quick else shapes, settings)
 
-    def repeated(once: Callable[[], Any]) -> Callable[[int], None]:
-        def run(count: int) -> None:
-            for _ in range(count):
-                once()
 
-        return run
+def _rates(dtype: str, shapes: list[Shape], settings: Settings) -> Grid:
+    peak = roofline.peak(settings.threads, dtype)
+    rows: dict[str, list[float | None]] = {}
+    names: list[str] = []
+    for s in shapes:
+        found = compare("", list(_contenders(s, dtype, settings)), settings).rows
+        names = [r.name for r in found]
+        rates = [s.work / r.median for r in found]
+        rows[str(s)] = [*(1e-9 * rate for rate in rates), 100 * rates[0] / peak]
+    note = f"Measured peak of multiply-adds: {1e-9 * peak:.0f} GFLOP/s."
+    columns = [*names, f"{names[0]}, % of the peak"]
+    return Grid(f"Matrix products, {dtype}", "GFLOP/s", columns, rows, [note])
 
-    made = [
-        Contender("cortex", repeated(executable.run)),
-        Contender("NumPy", repeated(lambda: np.matmul(left, right, out=c))),
-    ]
+
+def _contenders(s: Shape, dtype: str, settings: Settings) -> Iterator[Contender]:
+    a, b = s.operands(dtype)
+    yield from ours.each(settings, ours.product, a, b, s.transpose_a, s.transpose_b)
+    x, y = a.T if s.transpose_a else a, b.T if s.transpose_b else b
+    out = np.empty((s.rows, s.columns), dtype)
+    yield _repeated("NumPy", lambda: np.matmul(x, y, out=out))
     if has("torch"):
         import torch
 
-        t, u, out = (torch.from_numpy(v) for v in (left, right, c.copy()))
-        made.append(Contender("PyTorch", repeated(lambda: torch.matmul(t, u, out=out))))
-    if has("jax"):
+        t, u = torch.from_numpy(x), torch.from_numpy(y)
+        result = torch.from_numpy(np.empty_like(out))
+        yield _repeated("PyTorch", lambda: torch.mm(t, u, out=result).numpy())
+    if has("jax") and dtype == "float32":  # doubles are a setting of the whole process there
         import jax
 
-        jax.config.update("jax_enable_x64", double)
-        j, k = jax.numpy.asarray(a), jax.numpy.asarray(b)
         product = jax.jit(
             lambda a, b: (a.T if s.transpose_a else a) @ (b.T if s.transpose_b else b)
         )
-        made.append(Contender("JAX", repeated(lambda: product(j, k).block_until_ready())))
-    return made
+        v, w = jax.numpy.asarray(a), jax.numpy.asarray(b)
+        yield _repeated("JAX jit", lambda: product(v, w).block_until_ready())
 
 
-def peak(double: bool) -> float:
-    """Return multiply-adds in registers, in operations a second of CPU time."""
-    import numpy as np
+def _repeated(name: str, work: Any) -> Contender:
+    def run(count: int) -> None:
+        for _ in range(count):
+            work()
 
-    from cortex.compute import _native
-
-    dtype = np.float64 if double else np.float32
-    out, given = np.zeros(16, dtype), np.linspace(-1, 1, 32, dtype=dtype)
-    given[
-        : 64 // out.itemsize
-    ] = -1  # sums go to and fro: constant ones draw less power and run faster
-    rounds, units, name = 100_000, 10, "fma_f64" if double else "fma_f32"
-    begin = time.process_time()
-    _native.run_kernel(name, [out.ctypes.data, given.ctypes.data], [rounds], [], units, 1, 0)
-    return 2.0 * 12 * (64 // out.itemsize) * rounds * units / (time.process_time() - begin)
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--double", action="store_true", help="float64")
-    parser.add_argument("--isa", choices=("base", "avx2", "avx512"), help="default: the best")
-    parser.add_argument("--rounds", type=int, default=harness.ROUNDS)
-    parser.add_argument("--only", help="shapes whose name contains this")
-    options = parser.parse_args()
-    harness.one_core()
-    from cortex.compute import _native
-
-    if options.isa:
-        _native.set_isa(options.isa)
-    print(f"{'':30}{'GFLOP/s':>9}{'of peak':>9}   times ours")
-    for s in shapes():
-        if options.only and options.only not in s.name:
-            continue
-        before = peak(options.double)
-        table = compare(s.name, contenders(s, options.double), rounds=options.rounds)
-        best = max(before, peak(options.double))
-        ours = table.rows[0].median
-        peers = ", ".join(f"{r.name} {r.median / ours:.2f}" for r in table.rows[1:])
-        rate = s.work / ours
-        print(f"{s.name:30}{rate / 1e9:9.1f}{rate / best:9.0%}   {peers}", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    return Contender(name, run, lambda: np.array(work()))

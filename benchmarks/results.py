@@ -15,6 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = ("compute", "cortex", "csrc", "datasets")
+OURS = "cortex"  # how the names of our rows begin
 PEERS = ("numpy", "numba", "torch", "jax", "scikit-learn")
 
 
@@ -46,9 +47,20 @@ class Table:
     bound: float | None = None
 
     @property
+    def peers(self) -> list[Timing]:
+        """The rows of others."""
+        return [r for r in self.rows[1:] if not r.name.startswith(OURS)]
+
+    @property
+    def forced(self) -> dict[str, Timing]:
+        """Our further rows by instruction set ("cortex avx2")."""
+        ours = (r for r in self.rows[1:] if r.name.startswith(OURS))
+        return {r.name.split()[-1]: r for r in ours}
+
+    @property
     def best(self) -> Timing | None:
         """The fastest of the others."""
-        return min(self.rows[1:], key=lambda r: r.median, default=None)
+        return min(self.peers, key=lambda r: r.median, default=None)
 
     def __str__(self) -> str:
         scale, unit = _unit(self.rows[0].median)
@@ -119,7 +131,8 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def summary(tables: Sequence[Table]) -> str:
-    """Return one line for each table that has a goal."""
+    """Return one line for each table that has a goal; beside, the ratios of further instruction sets."""
+    isas = list(dict.fromkeys(isa for t in tables for isa in t.forced))
     lines = []
     for t in tables:
         if t.goal is None or t.best is None:
@@ -130,8 +143,11 @@ def summary(tables: Sequence[Table]) -> str:
         reached = f"{t.bound / t.rows[0].median:.0%}" if t.bound else ""
         name = f"{t.best.name}, {times[1]}"
         mark = f"**{ratio:.2f}**" if ratio >= t.goal else f"{ratio:.2f}"
-        lines.append([t.title, times[0], name, mark, f"{t.goal:g}", reached])
+        line = [t.title, times[0], name, mark, f"{t.goal:g}", reached]
+        slower = [t.forced.get(isa) for isa in isas]
+        lines.append([*line, *(f"{t.best.median / r.median:.2f}" if r else "" for r in slower)])
     head = ["", "cortex", "best peer", "times ours", "goal", "of the bound"]
+    head += [f"times ours, {isa}" for isa in isas]
     return markdown(head, lines)
 
 

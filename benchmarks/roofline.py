@@ -24,6 +24,7 @@ from cortex.compute.passes import decompose, simplify
 from cortex.compute.program import Program, Step
 
 ACCUMULATORS = 12  # independent chains: four cycles of latency times two units, and some to spare
+TYPES = {"float32": ("f32", 4), "float64": ("f64", 8)}  # in LLVM, and bytes
 FEWEST_BYTES = 1 << 18  # of a read that is measured
 
 
@@ -95,12 +96,12 @@ def rounded(size: int) -> int:
 
 
 @cache
-def peak(threads: int) -> float:
-    """Return the measured operations a second of float32 multiply-adds in registers, `threads` at once."""
-    run, engine = _multiply_adds()
+def peak(threads: int, dtype: str = "float32") -> float:
+    """Return the measured operations a second of multiply-adds in registers, `threads` at once."""
+    run, engine = _multiply_adds(dtype)
     del engine  # kept by the cache of `_multiply_adds`
     times = 1 << 20
-    operations = 2 * ACCUMULATORS * _lanes() * times
+    operations = 2 * ACCUMULATORS * _lanes(dtype) * times
     run(times)
     return max(operations / _together(threads, lambda k: run(times)) * threads for _ in range(40))
 
@@ -153,28 +154,30 @@ def _together(threads: int, work: Callable[[int], object]) -> float:
     return time.perf_counter() - begin
 
 
-def _lanes() -> int:
+def _lanes(dtype: str) -> int:
     from llvmlite import binding
 
     found = binding.get_host_cpu_features()
-    return 16 if found.get("avx512f") else 8 if found.get("fma") else 4
+    return (64 if found.get("avx512f") else 32 if found.get("fma") else 16) // TYPES[dtype][1]
 
 
 @cache
-def _multiply_adds() -> tuple[Any, Any]:
+def _multiply_adds(dtype: str) -> tuple[Any, Any]:
     """Return a function (times) of machine code that does nothing but multiply-adds, and what keeps it alive."""
     from llvmlite import binding
 
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
-    v = f"<{_lanes()} x float>"
+    short, size = TYPES[dtype]
+    name = "float" if size == 4 else "double"
+    v = f"<{_lanes(dtype)} x {name}>"
     names = range(ACCUMULATORS)
     phis = [f"  %a{i} = phi {v} [zeroinitializer, %entry], [%b{i}, %loop]" for i in names]
-    call = f"call fast {v} @llvm.fma.v{_lanes()}f32({v} %x, {v} %x, {v}"
-    steps = [f"  %b{i} = {call} %a{i})" for i in names]
+    fma = f"@llvm.fma.v{_lanes(dtype)}{short}"
+    steps = [f"  %b{i} = call fast {v} {fma}({v} %x, {v} %x, {v} %a{i})" for i in names]
     sums = [f"  %s{i} = fadd {v} %{'b0' if i == 1 else f's{i - 1}'}, %b{i}" for i in names][1:]
     text = f"""
-declare {v} @llvm.fma.v{_lanes()}f32({v}, {v}, {v})
+declare {v} {fma}({v}, {v}, {v})
 define void @spin(i64 %times, {v}* %memory) {{
 entry:
   %x = load {v}, {v}* %memory
@@ -200,9 +203,10 @@ end:
     spin = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)(
         engine.get_function_address("spin")
     )
+    number = ctypes.c_float if size == 4 else ctypes.c_double
 
     def run(times: int) -> None:
-        memory = (ctypes.c_float * 64)(*[0.5] * 64)
+        memory = (number * 32)(*[0.5] * 32)
         start = ctypes.addressof(memory)
         spin(times, start + -start % 64)  # ctypes releases the interpreter's lock
 

@@ -4,6 +4,7 @@
     python benchmarks/run.py --all --quick             # the same in short, to see that it works; into build/
     python benchmarks/run.py --one-core lenet latency  # chosen ones, CPU seconds of one pinned core, printed
     python benchmarks/run.py lenet                     # all cores, wall clock: a quiet machine
+    python benchmarks/run.py --isa avx2 --isa base mlp # cortex limited to AVX2 and to SSE2 too, in the same turns
     python benchmarks/run.py --compiled --json benchmarks/results/mine.json lenet
     python benchmarks/run.py --publish benchmarks/results/mine.json --page docs/performance.md
 
@@ -12,7 +13,7 @@
 | `mlp` `lenet` `convnet` `resnet` | a training step: forward, gradients, optimiser; host arrays in |
 | `vgg` | inference of VGG16, batches of 1 and 8 |
 | `latency` | inference of one example: median and 99th percentile; host array in and out |
-| `products` | matrix products of 2048 and of the sizes of the MLP, in GFLOP/s |
+| `products` | matrix products of squares, of the MLP and of few rows, in GFLOP/s and of the peak |
 | `adam` | the update of 10 million parameters |
 | `epoch` | one epoch of LeNet on MNIST with reading, shuffling and evaluating, as each is ordinarily written |
 | `activation` | a user's own activation beside the built-in one |
@@ -55,7 +56,7 @@ ELSEWHERE = {
     "fresh": ("start", "memory"),
     "growth": ("batch", "width", "threads", "competing"),
     "profiles": ("profile",),
-    "multiplying": ("products",),
+    "products": ("products",),
 }
 PAGE = ROOT / "docs" / "performance.md"
 
@@ -68,7 +69,9 @@ def workload(name: str) -> Callable[[Settings], Iterator[Result]]:
 
 def measure(names: Sequence[str], options: argparse.Namespace) -> None:
     """Measure in this process, print, and keep where asked."""
-    settings = Settings(wall=not options.one_core, compiled=options.compiled, rounds=options.rounds)
+    settings = Settings(
+        not options.one_core, options.rounds, compiled=options.compiled, isas=tuple(options.isa)
+    )
     settings = quick(settings) if options.quick else settings
     about = {**machine(), **capability(settings)}
     print(", ".join(f"{k}: {v}" for k, v in about.items()), flush=True)
@@ -105,6 +108,7 @@ def everything(options: argparse.Namespace) -> int:
     path = options.json or folder / f"{time.strftime('%Y-%m-%d')}.json"
     page = options.page or (None if options.quick else PAGE)
     flags = ["--compiled"] * (options.compiled or not options.quick) + ["--quick"] * options.quick
+    flags += [f"--isa={isa}" for isa in options.isa]
     flags += ["--json", str(path), "--rounds", str(options.rounds)]
     failed = []
     for cores, names in ((["--one-core"], ONE_CORE), ([], ALL_CORES)):
@@ -154,6 +158,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--all", action="store_true", help="each in a process, on one core and all")
     parser.add_argument("--one-core", action="store_true", help="CPU seconds of one pinned core")
     parser.add_argument("--compiled", action="store_true", help="torch.compile too")
+    parser.add_argument(
+        "--isa",
+        action="append",
+        default=[],
+        choices=("avx2", "base"),
+        help="cortex with these instructions only, as a further column; may be repeated",
+    )
     parser.add_argument("--quick", action="store_true", help="short; the numbers mean nothing")
     parser.add_argument("--rounds", type=int, default=Settings.rounds)
     parser.add_argument("--json", type=Path, help="where to keep the results")

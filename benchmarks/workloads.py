@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 import roofline
-from harness import Contender, Settings, compare, has, in_turns, latencies
+from harness import Contender, Settings, compare, has, in_turns
 from networks import CONVNET, LENET, MLP, RESNET, VGG, Batch, Workload
 from peers import arrays, inference, ours, training
 from results import Result, Table, Timing
@@ -74,16 +75,16 @@ def latency(settings: Settings) -> Iterator[Result]:
     for workload, goal in ((MLP, 1.5), (LENET, 3.5)):
         made = inference(workload, 1, settings)
         title = f"{workload.name}, batch 1: inference"
-        yield latencies(title, made, settings, goal=goal, bound=_bound(made, settings))
+        bound = _bound(made, settings)
+        yield compare(title, made, settings, unit="example", goal=goal, bound=bound, calls=True)
 
 
 def adam(settings: Settings) -> Iterator[Result]:
     """One update of 10 million parameters by Adam: 280 MB read and written."""
     size = PARAMETERS // 100 if settings.quick else PARAMETERS
     gradient = np.random.default_rng(1).normal(size=size).astype(np.float32)
-    update, made = ours.adam(size)
-    update.write("gradient", gradient)
-    contenders = [made, arrays.numba_adam(gradient)]
+    contenders = ours.each(settings, ours.adam, gradient)
+    contenders.append(arrays.numba_adam(gradient))
     if has("torch"):
         from peers import pytorch
 
@@ -105,6 +106,8 @@ def epoch(settings: Settings) -> Iterator[Result]:
     import epochs
 
     made = [Contender("cortex.fit", epochs.cortex_epoch)]
+    for isa in settings.isas:
+        made.append(Contender(f"cortex.fit {isa}", partial(epochs.cortex_epoch, isa=isa)))
     if has("torch"):
         made += [
             Contender("PyTorch eager, DataLoader", epochs.torch_epoch),

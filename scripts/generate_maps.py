@@ -42,10 +42,10 @@ FUNCTIONS: dict[str, tuple[Function, Sequence[str]]] = {
     "quotient": (lambda x, y: x / y, ("vs",)),
     "scaled": (lambda x: x * 0.5, ("v",)),
     "exponential": (m.exp, ("v",)),
+    "relu written out": (lambda x: m.where(x > 0, x, 0), ("v",)),
     "relu of a sum": (lambda x, y: a.relu(x + y), ("vv", "vs")),
     "logistic of a sum": (lambda x, y: a.logistic(x + y), ("vv", "vs")),
     "tanh of a sum": (lambda x, y: a.tanh(x + y), ("vv", "vs")),
-    "dropout": (lambda x, u: m.where(u < 0.5, 0, x * 2.0), ("vv",)),
     "square of a difference": (lambda x, y: (x - y) * (x - y), ("vv", "vs")),
     "standardised": (lambda x, mu, f: (x - mu) * f, ("vvv", "vss")),
     "normalised": (lambda x, mu, f, b: (x - mu) * f + b, ("vvvv", "vsss")),
@@ -103,11 +103,6 @@ def maps() -> Iterator[tuple[str, Pattern]]:
     for function in ACTIVATIONS:
         yield function.__name__, _pattern([function(symbol(0))], "v")
         yield f"gradient of {function.__name__}", _gradient(function)
-    for name, function in (("relu", a.relu), ("tanh", a.tanh), ("logistic", a.logistic)):
-        yield (
-            f"gradient of {name} after dropout",
-            _gradient(function, lambda x, u: m.where(u < 0.5, 0, x * 2.0)),
-        )
     for name, function in IMAGES.items():
         yield f"bytes, {name}", pattern([function(symbol(0))], [("uint8", "v")])
     for optimiser in OPTIMISERS:
@@ -125,15 +120,10 @@ def _pattern(expressions: Sequence[Any], classes: str) -> Pattern:
     return pattern([wrap(e) for e in expressions], [("real", kind) for kind in classes])
 
 
-def _gradient(function: Function, incoming: Function | None = None) -> Pattern:
-    """Return the form of the map that takes a gradient through an activation, as autodiff and fusing make it.
-
-    `incoming` is the map before it on the way back, of the cotangent and another vector.
-    """
+def _gradient(function: Function) -> Pattern:
+    """Return the form of the map that takes a gradient through an activation, as autodiff and fusing make it."""
     program = Program()
     x, seed = program.input("x", (2,)), program.input("seed", (2,))
-    if incoming is not None:
-        seed = program.map(incoming, seed, program.input("other", (2,)))
     y = program.map(function, x)
     program.output("y", y)  # it has other readers in a network, so it is not computed again
     program.output("gradient", gradients(program, y, [x], seed)[0])

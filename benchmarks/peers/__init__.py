@@ -11,11 +11,11 @@ from networks import Batch, Workload
 
 
 def training(workload: Workload, size: int, settings: Settings) -> list[Contender]:
-    """Return the training step of cortex and of every installed peer."""
+    """Return the training step of cortex, for each instruction set asked for, and of every installed peer."""
     from peers import arrays, ours
 
     batch = Batch.of(size, workload.shape)
-    made = [ours.training(workload, batch)]
+    made = ours.each(settings, ours.training, workload, batch)
     if has("torch"):
         from peers import pytorch
 
@@ -32,11 +32,11 @@ def training(workload: Workload, size: int, settings: Settings) -> list[Contende
 
 
 def inference(workload: Workload, size: int, settings: Settings) -> list[Contender]:
-    """Return the inference of cortex and of every installed peer."""
+    """Return the inference of cortex, for each instruction set asked for, and of every installed peer."""
     from peers import arrays, ours
 
     images = Batch.of(size, workload.shape).images
-    made = [ours.inference(workload, images)]
+    made = ours.each(settings, ours.inference, workload, images)
     if has("torch"):
         from peers import pytorch
 

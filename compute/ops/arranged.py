@@ -1,4 +1,4 @@
-"""`Arranged`: a convolution or pooling op on values that lie in another layout than the dense one."""
+"""`Arranged`: a convolution, pooling or dropout on values that lie in another layout than the dense one."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from ..layouts import Layout
 from ..program import Op, Program, Value
 from ..spec import Spec
 from .convolution import Convolution, ConvolutionInputGradient, ConvolutionKernelGradient
+from .dropout import Dropout
 from .pool import Pool, PoolGradient
 
-# Which inputs and outputs lie in the layout; kernels of a convolution and their gradient are always dense.
+# Which inputs and outputs lie in the layout; kernels of a convolution and their gradient are always dense. A dropout
+# numbers its elements as they lie densely.
 CARRIED: dict[type[Op], tuple[tuple[bool, ...], bool]] = {
     Convolution: ((True, False), True),
     ConvolutionInputGradient: ((True, False), True),
     ConvolutionKernelGradient: ((True, True), False),
     Pool: ((True,), True),
     PoolGradient: ((True, True), True),
+    Dropout: ((True, False, False), True),
 }
 
 

@@ -31,6 +31,10 @@ MAP(5b70ef9bd1) {  // scaled (v)
 MAP(007426cada) {  // exponential (v)
   EACH VECTOR(x0, 1, T) const auto t0 = exp(x0); RESULT(0, t0) END
 }
+MAP(a92f05bb1b) {  // relu written out (v)
+  CONSTANT(c0, 0) CONSTANT(c1, 1)
+  EACH VECTOR(x0, 1, T) const auto t0 = (x0 > c0); const auto t1 = select(t0, x0, c1); RESULT(0, t1) END
+}
 MAP(555656153f) {  // relu of a sum (vv)
   CONSTANT(c0, 0)
   EACH VECTOR(x0, 1, T) VECTOR(x1, 2, T) const auto t0 = (x0 + x1); const auto t1 = maximum(t0, c0); RESULT(0, t1) END
@@ -52,11 +56,6 @@ MAP(aceebbf913) {  // tanh of a sum (vv)
 MAP(6c9dcebb52) {  // tanh of a sum (vs)
   SCALAR(x1, 2, T)
   EACH VECTOR(x0, 1, T) const auto t0 = (x0 + x1); const auto t1 = tanh(t0); RESULT(0, t1) END
-}
-MAP(3c4d2841c2) {  // dropout (vv)
-  CONSTANT(c0, 0) CONSTANT(c1, 1) CONSTANT(c2, 2)
-  EACH VECTOR(x0, 1, T) VECTOR(x1, 2, T) const auto t0 = (x0 < c0); const auto t1 = (x1 * c2);
-  const auto t2 = select(t0, c1, t1); RESULT(0, t2) END
 }
 MAP(70c70231bf) {  // square of a difference (vv)
   EACH VECTOR(x0, 1, T) VECTOR(x1, 2, T) const auto t0 = (x0 - x1); const auto t1 = (t0 * t0); RESULT(0, t1) END
@@ -257,24 +256,6 @@ MAP(ff58a16d66) {  // gradient of tanh
   EACH VECTOR(x0, 1, T) VECTOR(x1, 2, T) const auto t0 = (x1 * x1); const auto t1 = (c0 - t0);
   const auto t2 = (x0 * t1); RESULT(0, t2) END
 }
-MAP(08cbbc02c3) {  // gradient of relu after dropout
-  CONSTANT(c0, 0) CONSTANT(c1, 1) CONSTANT(c2, 2) CONSTANT(c3, 3) CONSTANT(c4, 4) CONSTANT(c5, 5)
-  EACH VECTOR(x0, 1, T) VECTOR(x1, 2, T) VECTOR(x2, 3, T) const auto t0 = (x0 < c0); const auto t1 = (x1 * c2);
-  const auto t2 = select(t0, c1, t1); const auto t3 = (x2 > c3); const auto t4 = select(t3, c4, c5);
-  const auto t5 = (t2 * t4); RESULT(0, t5) END
-}
-MAP(4cc8aad051) {  // gradient of tanh after dropout
-  CONSTANT(c0, 0) CONSTANT(c1, 1) CONSTANT(c2, 2) CONSTANT(c3, 3)
-  EACH VECTOR(x0, 1, T) VECTOR(x1, 2, T) VECTOR(x2, 3, T) const auto t0 = (x0 < c0); const auto t1 = (x1 * c2);
-  const auto t2 = select(t0, c1, t1); const auto t3 = (x2 * x2); const auto t4 = (c3 - t3); const auto t5 = (t2 * t4);
-  RESULT(0, t5) END
-}
-MAP(7842a4bcde) {  // gradient of logistic after dropout
-  CONSTANT(c0, 0) CONSTANT(c1, 1) CONSTANT(c2, 2) CONSTANT(c3, 3)
-  EACH VECTOR(x0, 1, T) VECTOR(x1, 2, T) VECTOR(x2, 3, T) const auto t0 = (x0 < c0); const auto t1 = (x1 * c2);
-  const auto t2 = select(t0, c1, t1); const auto t3 = (c3 - x2); const auto t4 = (x2 * t3); const auto t5 = (t2 * t4);
-  RESULT(0, t5) END
-}
 MAP(088139decb) {  // bytes, number
   EACH VECTOR(x0, 1, uint8_t) RESULT(0, x0) END
 }
@@ -403,17 +384,17 @@ MAP(7263f2c572) {  // AdamW, a schedule
 }
 #define MAPS(DO) \
   DO(506954e5fc, 1, 3) DO(2b21411101, 1, 3) DO(2c0fe319fe, 1, 3) DO(74b9f183bd, 1, 3) DO(ce426fa801, 1, 3) \
-  DO(1b113f10bc, 1, 3) DO(16501a17a5, 1, 3) DO(5b70ef9bd1, 1, 2) DO(007426cada, 1, 2) DO(555656153f, 1, 3) \
-  DO(9651b52da6, 1, 3) DO(514a9909de, 1, 3) DO(526253b8cb, 1, 3) DO(aceebbf913, 1, 3) DO(6c9dcebb52, 1, 3) \
-  DO(3c4d2841c2, 1, 3) DO(70c70231bf, 1, 3) DO(d2ce3ae019, 1, 3) DO(90eab13300, 1, 4) DO(8bc7c6062c, 1, 4) \
+  DO(1b113f10bc, 1, 3) DO(16501a17a5, 1, 3) DO(5b70ef9bd1, 1, 2) DO(007426cada, 1, 2) DO(a92f05bb1b, 1, 2) \
+  DO(555656153f, 1, 3) DO(9651b52da6, 1, 3) DO(514a9909de, 1, 3) DO(526253b8cb, 1, 3) DO(aceebbf913, 1, 3) \
+  DO(6c9dcebb52, 1, 3) DO(70c70231bf, 1, 3) DO(d2ce3ae019, 1, 3) DO(90eab13300, 1, 4) DO(8bc7c6062c, 1, 4) \
   DO(494c620073, 1, 5) DO(1844315286, 1, 5) DO(3f94b3c2c7, 1, 5) DO(90d4405a1f, 1, 5) DO(d961a647a5, 1, 6) \
   DO(e9554e6828, 1, 6) DO(0a0e480bc3, 1, 8) DO(b07cea26ca, 1, 8) DO(e5628597ad, 1, 6) DO(5b3c737803, 1, 6) \
   DO(7da539c794, 1, 4) DO(a1126f5c40, 1, 9) DO(d67218b832, 1, 3) DO(e8eabc6696, 1, 2) DO(b685205dbd, 1, 3) \
   DO(48fe70fa75, 1, 2) DO(dec7761165, 1, 3) DO(0fecbd9f86, 1, 2) DO(e0b4855876, 1, 3) DO(0766602f89, 1, 2) \
   DO(3acf40dce9, 1, 3) DO(4cb9d7867b, 1, 2) DO(c1827a77b0, 1, 3) DO(658c195175, 1, 2) DO(1e028f876e, 1, 3) \
   DO(b164f12a90, 1, 2) DO(758e0e67a2, 1, 3) DO(6522ffa410, 1, 2) DO(956f2556ec, 1, 3) DO(c53ab8fb02, 1, 2) \
-  DO(8614c70c14, 1, 3) DO(c43540bbe1, 1, 2) DO(ff58a16d66, 1, 3) DO(08cbbc02c3, 1, 4) DO(4cc8aad051, 1, 4) \
-  DO(7842a4bcde, 1, 4) DO(088139decb, 1, 2) DO(c57f45ce86, 1, 2) DO(73f9473279, 1, 2) DO(9f65d0c785, 1, 2) \
-  DO(27a873aa27, 1, 3) DO(955e696b96, 2, 5) DO(92b834ad1f, 2, 5) DO(316afa769a, 3, 9) DO(bc5ca3004a, 3, 9) \
-  DO(397e4a5533, 3, 10) DO(fffad43852, 4, 11) DO(b21acd1cad, 2, 5) DO(86d53a6389, 3, 7) DO(76d37b0107, 2, 5) \
-  DO(e11e91482d, 3, 7) DO(af134d7368, 2, 5) DO(fb6540238b, 1, 4) DO(9fa0af1624, 3, 10) DO(7263f2c572, 3, 10)
+  DO(8614c70c14, 1, 3) DO(c43540bbe1, 1, 2) DO(ff58a16d66, 1, 3) DO(088139decb, 1, 2) DO(c57f45ce86, 1, 2) \
+  DO(73f9473279, 1, 2) DO(9f65d0c785, 1, 2) DO(27a873aa27, 1, 3) DO(955e696b96, 2, 5) DO(92b834ad1f, 2, 5) \
+  DO(316afa769a, 3, 9) DO(bc5ca3004a, 3, 9) DO(397e4a5533, 3, 10) DO(fffad43852, 4, 11) DO(b21acd1cad, 2, 5) \
+  DO(86d53a6389, 3, 7) DO(76d37b0107, 2, 5) DO(e11e91482d, 3, 7) DO(af134d7368, 2, 5) DO(fb6540238b, 1, 4) \
+  DO(9fa0af1624, 3, 10) DO(7263f2c572, 3, 10)

@@ -11,20 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from cortex.compute.layouts import to_first, to_last
 from cortex.compute.ops import BatchNormalisation, Map, Reduce, Reshape, Transpose
 from cortex.compute.passes.simplify import remove_dead
 from cortex.compute.program import Op, Program, Step, Value, begin_copy, finish_copy
 from cortex.compute.spec import Shape, Spec
-
-
-def to_last(rank: int) -> tuple[int, ...]:
-    """Return the axes of the transpose that puts channels last."""
-    return (0, *range(2, rank), 1)
-
-
-def to_first(rank: int) -> tuple[int, ...]:
-    """Return the axes of the transpose that puts channels first again."""
-    return (0, rank - 1, *range(1, rank - 1))
 
 
 def permuted(shape: Shape, axes: Sequence[int]) -> Shape:

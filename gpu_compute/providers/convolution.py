@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from cortex.compute.layouts import to_first, to_last
 from cortex.compute.ops import (
     Convolution,
     ConvolutionInputGradient,
@@ -22,7 +23,7 @@ from ..instruction import Instruction
 from ..kernels.geometry import Structure, convolving
 from ..kernels.launch import parts_of
 from ..lowering import Lowering
-from ..passes.layout import ChannelsLast, permuted, to_first, to_last
+from ..passes.layout import ChannelsLast, permuted
 from .casts import half, rounded, widened
 from .launch import NULL, launch
 from .matrix import WORKSPACE, epilogue_of, is_row, say_once

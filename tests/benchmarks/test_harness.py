@@ -47,7 +47,7 @@ def test_a_block_is_divided_by_what_it_did(harness: Any) -> None:
         assert row.least >= seconds  # a process that is interrupted takes longer, never less
 
 
-def test_latencies_keep_the_tail(harness: Any) -> None:
+def test_single_calls_keep_the_tail(harness: Any) -> None:
     calls = 0
 
     def uneven(count: int) -> None:
@@ -57,7 +57,7 @@ def test_latencies_keep_the_tail(harness: Any) -> None:
             spin(0.004 if calls % 20 == 0 else 0.0002)(1)
 
     settings = harness.Settings(rounds=3, block=0.05)
-    (row,) = harness.latencies("calls", [harness.Contender("a", uneven)], settings).rows
+    (row,) = harness.compare("", [harness.Contender("a", uneven)], settings, calls=True).rows
     assert row.least >= 0.0002
     assert row.tail >= 0.004, "one call in twenty is slow"
     assert row.least <= row.median <= row.tail <= row.most

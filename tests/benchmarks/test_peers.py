@@ -97,9 +97,37 @@ def test_a_loop_of_numba_is_adam() -> None:
     from peers import arrays, ours
 
     gradient = np.random.default_rng(0).normal(size=2000).astype(np.float32)
-    update, made = ours.adam(2000)
-    update.write("gradient", gradient)
-    assert harness().agree([made, arrays.numba_adam(gradient)]).startswith("Outputs agree")
+    made = [ours.adam(gradient), arrays.numba_adam(gradient)]
+    assert harness().agree(made).startswith("Outputs agree")
+
+
+def test_an_instruction_set_is_a_further_column() -> None:
+    from peers import ours
+
+    from cortex.compute.cpu.native import native
+
+    engine = native()
+    if engine is None or engine.isa() == "base":
+        pytest.skip("there is no second instruction set")
+    a, b = np.random.default_rng(0).random((2, 90, 90), np.float32)
+    best = engine.isa()
+    settings = harness().Settings(isas=("base",))
+    made = ours.each(settings, ours.product, a, b, False, False)
+    assert [c.name for c in made] == ["cortex", "cortex base"]
+    assert engine.isa() == best
+    one, other = (c.losses() for c in made)
+    assert (one != other).any(), "SSE2 has no fused multiply-add, so it rounds otherwise"
+    np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def test_an_unknown_instruction_set_is_refused() -> None:
+    from peers import ours
+
+    from cortex.compute.cpu.native import native
+
+    message = "expected one of" if native() is not None else "engine is missing"
+    with pytest.raises(SystemExit, match=f"--isa avx1024: .*{message}"), ours.forced("avx1024"):
+        pass
 
 
 @pytest.mark.parametrize("name", ["small", "MLP", "LENET"])

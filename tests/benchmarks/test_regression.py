@@ -70,6 +70,39 @@ def test_no_more_runs_than_before(name: str, size: int) -> None:
     assert products and {s.provider.split()[0] for s in products} <= set(kernels)
 
 
+# what benchmarks/workloads.py measures, at its sizes; others above
+SIZES = (("MLP", 256), ("LENET", 256), ("CONVNET", 64), ("RESNET", 64))
+
+
+@needs_engine
+@pytest.mark.parametrize(("name", "size"), SIZES)
+def test_no_step_waits_for_numba(name: str, size: int) -> None:
+    """Numba takes .3 to 1 s to compile a loop, with the first step."""
+    assert not _by_numba(compiled(name, size))
+
+
+@needs_engine
+@pytest.mark.slow  # VGG16's weights are drawn for five seconds
+def test_no_inference_waits_for_numba() -> None:
+    assert not _by_numba(compiled("VGG", 0))
+
+
+@needs_engine
+@pytest.mark.parametrize("name", ["own_relu", "own_swish", "own_gelu"])
+def test_no_function_of_a_user_waits_for_numba(name: str) -> None:
+    import networks
+    import workloads
+    from peers import ours
+
+    activation = cortex.layers.Activation(getattr(workloads, name))
+    network = networks.LENET.with_activation(activation)
+    assert not _by_numba(ours.training_step(networks.LENET, 64, network))
+
+
+def _by_numba(made: Any) -> list[Any]:
+    return [s for s in made.report.steps if "numba" in s.provider]
+
+
 @needs_engine
 @pytest.mark.slow
 def test_steps_take_as_long_beside_numpy_as_before() -> None:

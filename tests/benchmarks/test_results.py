@@ -55,6 +55,19 @@ def test_the_summary_marks_what_reached_its_goal(table: Any) -> None:
     assert "LeNet" not in summary([table])
 
 
+def test_our_other_instruction_sets_are_no_peers(table: Any) -> None:
+    from results import Timing, summary
+
+    table.rows.insert(1, Timing("cortex avx2", 0.0025, 0.002, 0.004))
+    assert [r.name for r in table.peers] == ["other"] and table.best.name == "other"
+    text = summary([table])
+    assert "| goal | of the bound | times ours, avx2 |" in text
+    assert "| LeNet | 2 ms | other, 5 ms | **2.50** | 2 | 50% | 2.00 |" in text
+    assert "| cortex avx2 | 2.5 | 2 .. 4 | 1.25 | 40% |" in str(table)
+    table.rows.pop(2)
+    assert table.best is None and "LeNet" not in summary([table])
+
+
 def test_a_section_of_a_page_is_replaced(tmp_path: Path) -> None:
     from results import fill
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from cortex.compute.cpu.native import native
+
 ROOT = Path(__file__).resolve().parents[2]
 RUN = ROOT / "benchmarks" / "run.py"
 
@@ -45,6 +47,25 @@ def test_a_workload_is_measured_kept_and_published(tmp_path: Path) -> None:
     if importlib.util.find_spec("matplotlib"):
         assert "![summary, one core](speed/ratios-one-core.svg)" in text
         assert (tmp_path / "speed" / "ratios-one-core.svg").exists()
+
+
+@pytest.mark.skipif(native() is None, reason="the native engine is not built")
+def test_instruction_sets_are_columns_of_the_same_turns(tmp_path: Path) -> None:
+    kept, page = tmp_path / "results.json", tmp_path / "speed.md"
+    done = run("--quick", "--isa", "base", "--json", kept, "products", "adam")
+    assert done.returncode == 0, done.stderr
+    sections = json.loads(kept.read_text())["sections"]
+    for grid in sections["products, all cores"]["results"]:
+        assert grid["columns"][:3] == ["cortex", "cortex base", "NumPy"]
+        assert grid["columns"][-1] == "cortex, % of the peak"
+        assert all(0 < rates[-1] for rates in grid["rows"].values())
+    (table,) = sections["adam, all cores"]["results"]
+    names = [r["name"] for r in table["rows"]]
+    assert names[:3] == ["cortex", "cortex base", "Numba, a loop by hand"]
+    names = [f"{n}, all cores" for n in ("summary", "machine", "products", "adam")]
+    page.write_text("\n".join(f"<!-- {n} -->\n<!-- end of {n} -->" for n in names))
+    assert run("--publish", kept, "--page", page).returncode == 0
+    assert "| of the bound | times ours, base |" in page.read_text()
 
 
 def test_nothing_asked_is_an_error() -> None:

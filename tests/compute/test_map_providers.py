@@ -100,6 +100,17 @@ def test_the_fastest_way_is_chosen(monkeypatch):
 
 
 @needs_native
+@pytest.mark.parametrize("mean", [(40, 32, 1, 1, 16), (512, 32, 1, 1)])
+def test_the_gradient_of_a_mean_over_an_image_is_a_tape(mean, monkeypatch):
+    """Rows of 16 examples or pixels, in lanes and dense: broadcast along an inner axis, and large."""
+    shape = (*mean[:2], 6, 5, *mean[4:])
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=n).astype("float32") for n in (mean, shape)]
+    made = Run([X * (1 / 30) * m.where(Y > 0, 1, 0)], ["float32"], arrays, "", monkeypatch).check()
+    assert made.instruction.provider == "native tape"
+
+
+@needs_native
 def test_a_training_step_waits_for_no_compiler(monkeypatch):
     import cortex
     from cortex import layers

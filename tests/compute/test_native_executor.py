@@ -164,7 +164,7 @@ def test_run_releases_the_interpreter_lock():
     seed, step = np.array([1], np.uint64), np.array([0])
     executor = native.Executor()
     buffers = [a.ctypes.data for a in (out, seed, step)]
-    executor.add("random_normal_f64", buffers, [0, out.size, 0], [], out.size // 4, 1 << 20)
+    executor.add("random_normal_f64", buffers, [0, out.size, 0], [], out.size // 256, 1 << 20)
     runner = threading.Thread(target=executor.run)
     runner.start()
     turns = 0

@@ -319,7 +319,7 @@ def test_an_index_out_of_range_is_reported_at_its_first_position(bad):
 def random(kind, count, dtype, seed=0, step=0, op=0, first=0):
     out = np.zeros(count, dtype)
     inputs = [np.array([seed], np.uint64), np.array([step], np.int64)]
-    return call(f"random_{kind}", out, inputs, [op, count, first], -(-count // 4))
+    return call(f"random_{kind}", out, inputs, [op, count, first], -(-count // 256))
 
 
 def test_philox_gives_the_published_numbers():

@@ -8,6 +8,7 @@ import pytest
 from cortex.compute import Program, get_backend
 from cortex.compute import math as m
 from cortex.compute.autodiff import gradients
+from cortex.compute.layouts import to_first, to_last
 from cortex.compute.numpy_backend import NumpyBackend
 from cortex.compute.ops import (
     BatchNormalisation,
@@ -22,7 +23,7 @@ from cortex.compute.ops import (
 from cortex.compute.ops.reduce import reduce_axes
 from cortex.compute.passes import decompose, simplify
 from cortex.compute.verify import close, execute
-from cortex.gpu_compute.passes.layout import ChannelsLast, channels_last, to_first, to_last
+from cortex.gpu_compute.passes.layout import ChannelsLast, channels_last
 from cortex.gpu_compute.providers.convolution import is_convolution
 from cortex.gpu_compute.providers.pooling import is_pooling
 

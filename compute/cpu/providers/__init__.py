@@ -15,6 +15,7 @@ from ...ops import (
     Convolution,
     ConvolutionInputGradient,
     ConvolutionKernelGradient,
+    Dropout,
     Gather,
     Map,
     MatMul,
@@ -68,7 +69,7 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
     return {
         Map: (maps.map_,),
         MatMul: (contraction.matmul,),
-        Arranged: (winograd.arranged, lanes.arranged),
+        Arranged: (winograd.arranged, lanes.arranged, random.dropout),
         Chain: (lanes.chain,),
         Fused: (contraction.fused, winograd.fused_if_faster, lanes.fused),
         Convolution: (contraction.convolution, numpy_convolution.convolution),
@@ -91,13 +92,14 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
         Gather: (rows.gather,),
         ScatterAdd: (rows.scatter_add,),
         Random: (random.random,),
+        Dropout: (random.dropout,),
         AllReduce: (collective.all_reduce,),
     }
 
 
 def keep(group: Group | None) -> Callable[[Step], bool]:
     """Return whether a composite op is bound directly and need not be decomposed, by its step."""
-    from . import lanes
+    from . import lanes, random
 
     def kept(step: Step) -> bool:
         if isinstance(step.op, Scan):
@@ -107,7 +109,7 @@ def keep(group: Group | None) -> Callable[[Step], bool]:
             return group is not None
         if isinstance(step.op, SummedMap):
             return fits(step.op, step.inputs)
-        return lanes.keeps(step)
+        return lanes.keeps(step) or random.keeps_dropout(step)
 
     return kept
 

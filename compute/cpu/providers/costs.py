@@ -14,6 +14,7 @@ from ...ops import (
     Convolution,
     ConvolutionInputGradient,
     ConvolutionKernelGradient,
+    Dropout,
     Pool,
     PoolGradient,
     Window,
@@ -35,6 +36,7 @@ NEAR_BYTES = 256 << 10  # images of one example or two stay in L2
 LINE, FAR_LINE = 5.0, 10.0  # cycles to read or write a cache line, while computing
 COPY_LINE, FAR_COPY_LINE = 8.0, 20.0  # cycles to read one line and write one, in another order
 UNIT = 1500.0  # cycles to begin a group of channels of a block
+DRAWN = 1.6  # cycles to draw a random number
 SIDEWAYS = 1.5  # cycles an element of weights takes to pack for channels last
 
 
@@ -52,6 +54,8 @@ def seconds(op: Op, *inputs: Spec) -> float | None:
         Spec(op.layout.dense(s.shape, op.batch), s.dtype) if inside else s
         for s, inside in zip(inputs, carried, strict=False)
     ]
+    if isinstance(inner, Dropout):
+        return dense_seconds(inner, *dense) if lanes else None
     batch = -(-op.batch // LANES) * LANES if lanes else op.batch
     if isinstance(inner, Pool) or (lanes and isinstance(inner, PoolGradient)):
         channels = dense[0].shape[1]
@@ -69,11 +73,13 @@ def reorder_seconds(spec: Spec) -> float:
 
 
 def dense_seconds(op: Op, *inputs: Spec) -> float | None:
-    """Return the seconds of a convolution, one of its gradients or a pool on dense values; None for other ops."""
+    """Return the seconds of a convolution, one of its gradients, a pool or a dropout on dense values, or None."""
     if isinstance(op, Fused):
         return dense_seconds(op.op, *inputs[: op.arity])
     if isinstance(op, (Pool, PoolGradient)):
         return _dense_pool(op, inputs[0])
+    if isinstance(op, Dropout):
+        return (CALL + DRAWN * inputs[0].size) * CYCLE
     if not isinstance(op, Pass):
         return None
     x, y, filters = _images(op, inputs)
