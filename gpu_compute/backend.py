@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from cortex.compute.backend import Capabilities, Memory
+from cortex.compute.backend import Capabilities, Memory, check_dtypes
 from cortex.compute.errors import BackendError
 from cortex.compute.passes import decompose, fuse_epilogues, fuse_maps, simplify, updates_last
 from cortex.compute.plan.storage import isolate
@@ -13,10 +13,10 @@ from cortex.compute.program import Program
 
 from .device import Device
 from .executable import CudaExecutable
-from .lowering import check_supported
 from .memory import DeviceMemory
 from .options import Options
 from .passes.layout import channels_last
+from .passes.precision import mixed_precision
 from .passes.sums import join_sums
 
 # A launch in a graph costs about 2 microseconds (an estimate), in which 64 KiB are read from the caches many times.
@@ -75,13 +75,16 @@ class CudaBackend:
                 f"{self.name}: expected a memory of this device, given {type(memory).__name__}"
                 f"{' of another one' if isinstance(memory, DeviceMemory) else ''}"
             )
-        check_supported(program, self.name)
+        check_dtypes(program, self.name)
         program = simplify(decompose(program, keeps))
         program = self._channels_last(program)
         program = simplify(fuse_maps(program, SMALL))
-        if self.libraries.products is not None and self.libraries.multiplies_in == "float32":
+        if self.libraries.products is not None:
             program = join_sums(program)
-        program = fuse_epilogues(program, partial(accepts_epilogue, libraries=self.libraries))
+        accepts = partial(accepts_epilogue, libraries=self.libraries, held=self.options.held)
+        program = fuse_epilogues(program, accepts)
+        if self.options.held != "float32":
+            program = mixed_precision(program, self.options.held)
         program = updates_last(isolate(program))
         return CudaExecutable(program, memory, self.options, self.libraries)
 

@@ -23,7 +23,6 @@ from ..kernels.geometry import Structure, convolving
 from ..kernels.launch import parts_of
 from ..lowering import Lowering
 from ..passes.layout import ChannelsLast, permuted, to_first, to_last
-from .casts import half, rounded, widened
 from .launch import NULL, launch
 from .matrix import WORKSPACE, epilogue_of, is_row, say_once
 from .movement import permuted as copy_permuted
@@ -50,8 +49,10 @@ def wants_channels_last(step: Step, libraries: Libraries) -> bool:
     )
 
 
-def accepts_convolution(op: Fused, inputs: Sequence[Value], libraries: Libraries) -> bool:
-    """Whether cuDNN has a graph for a convolution and the bias and activation that follow it."""
+def accepts_convolution(
+    op: Fused, inputs: Sequence[Value], libraries: Libraries, held: str
+) -> bool:
+    """Whether cuDNN has a graph in dtype `held` for a convolution and the bias and activation that follow it."""
     inner = op.op
     if not isinstance(inner, ChannelsLast) or not isinstance(inner.op, Convolution):
         return False
@@ -62,7 +63,7 @@ def accepts_convolution(op: Fused, inputs: Sequence[Value], libraries: Libraries
     if count and not (inputs[-1].dtype == out.dtype and is_row(inputs[-1].shape, out.shape)):
         return False
     x, w = (permuted(v.shape, to_first(v.spec.rank)) for v in inputs[:2])
-    return _planned(libraries, _forward(libraries, inner.op, x, w, epilogue)) is not None
+    return _planned(libraries, _forward(inner.op, x, w, held, epilogue)) is not None
 
 
 def convolution(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -87,14 +88,12 @@ def first(operand: Operand) -> Shape:
     return permuted(operand.spec.shape, to_first(operand.spec.rank))
 
 
-def _forward(
-    libraries: Libraries, op: Convolution, x: Shape, w: Shape, epilogue: str
-) -> Description:
+def _forward(op: Convolution, x: Shape, w: Shape, dtype: str, epilogue: str) -> Description:
     from ..libraries import dnn
 
     activation: Any = "relu" if "relu" in epilogue else "none"
     return dnn.ConvolutionForward(
-        x, w, op.window, op.groups, libraries.multiplies_in, bias="bias" in epilogue, activation=activation
+        x, w, op.window, op.groups, dtype, bias="bias" in epilogue, activation=activation
     )  # fmt: skip
 
 
@@ -116,11 +115,11 @@ def _by_library(
 ) -> list[Instruction] | None:
     from ..libraries import dnn
 
-    dtype = low.libraries.multiplies_in
+    dtype = inputs[0].spec.dtype
     description: Description
     if isinstance(op, Convolution):
         x, w = map(first, inputs[:2])
-        description = _forward(low.libraries, op, x, w, epilogue)
+        description = _forward(op, x, w, dtype, epilogue)
         names = ("x", "w", "bias")[: len(inputs)]
     elif isinstance(op, ConvolutionInputGradient):
         description = dnn.ConvolutionInputGradient(
@@ -129,7 +128,7 @@ def _by_library(
         names = ("dy", "w")
     elif isinstance(op, ConvolutionKernelGradient):
         description = dnn.ConvolutionKernelGradient(
-            first(inputs[0]), first(target), op.window, op.groups, dtype, out_dtype="float32"
+            first(inputs[0]), first(target), op.window, op.groups, dtype, target.spec.dtype
         )
         names = ("x", "dy")
     else:
@@ -137,16 +136,9 @@ def _by_library(
     plan = _planned(low.libraries, description)
     if plan is None:
         return None
-    before: list[Instruction] = []
-    (output, described), *_ = description.outputs.items()
-    if dtype != "float32":
-        pairs = [rounded(low, o, dtype) for o in inputs]
-        inputs, before = tuple(o for o, _ in pairs), [cast for _, cast in pairs]
-    result = target if described.dtype == "float32" else half(low, target)
-    operands = dict(zip(names, inputs, strict=True)) | {output: result}
-    call = library_call(low, plan, operands, (result,), f"cuDNN {low.options.precision}")
-    after = [] if result is target else [widened(result, dtype, target)]
-    return [*before, call, *after]
+    (output,) = description.outputs
+    operands = dict(zip(names, inputs, strict=True)) | {output: target}
+    return [library_call(low, plan, operands, (target,), f"cuDNN {low.options.precision}")]
 
 
 def library_call(
@@ -175,7 +167,7 @@ def _plain(
     low: Lowering, op: Op, target: Operand, inputs: tuple[Operand, ...], last: bool
 ) -> list[Instruction] | None:
     """The plain kernels, for one or two spatial axes."""
-    dtype = target.spec.dtype
+    dtype = inputs[0].spec.dtype
     shapes = [first(o) if last else o.spec.shape for o in (target, *inputs)]
     if isinstance(op, Convolution) and op.window.rank <= 2:
         g = convolving(op.window, shapes[1], shapes[2], op.groups, last)
@@ -199,13 +191,13 @@ def _plain_kernel_gradient(
     last: bool,
 ) -> list[Instruction]:
     """The kernel writes [O, C/groups, *K] in parts; they are added up and, channels-last, transposed."""
-    (x, dy), dtype = inputs, dw.spec.dtype
+    (x, dy), dtype = inputs, dw.spec.dtype  # of the sums
     tiles = groups * -(-shape[0] // groups // TILE) * -(-math.prod(shape[1:]) // TILE)
     parts = parts_of(dy.spec.size // max(1, shape[0]), tiles)
     dense = low.temporary(shape, dtype) if last else dw
     partial = low.temporary((parts, *shape), dtype) if parts > 1 else dense
     arguments = (partial, x, dy, g, parts)
-    made = [launch("convolution_kernel_gradient", dtype, arguments, (partial,))]
+    made = [launch("convolution_kernel_gradient", x.spec.dtype, arguments, (partial,))]
     if parts > 1:
         made.append(sum_parts(dense, partial, parts))
     return made + (copy_permuted(dw, dense, to_last(len(shape))) if last else [])
