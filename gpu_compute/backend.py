@@ -66,8 +66,6 @@ class CudaBackend:
             BackendError: the memory is another device's, its state differs in shape or dtype, or the program does not
                 fit into what the device has free.
         """
-        from .providers import accepts_epilogue, keeps
-
         if memory is None:
             memory = DeviceMemory(self.device)
         if not isinstance(memory, DeviceMemory) or memory.device is not self.device:
@@ -76,8 +74,13 @@ class CudaBackend:
                 f"{' of another one' if isinstance(memory, DeviceMemory) else ''}"
             )
         check_dtypes(program, self.name)
-        program = simplify(decompose(program, keeps))
-        program = self._channels_last(program)
+        return CudaExecutable(self.rewritten(program), memory, self.options, self.libraries)
+
+    def rewritten(self, program: Program) -> Program:
+        """Return the program as this backend runs it, after all passes."""
+        from .providers import accepts_epilogue, keeps
+
+        program = self._channels_last(simplify(decompose(program, keeps)))
         program = simplify(fuse_maps(program, SMALL))
         if self.libraries.products is not None:
             program = join_sums(program)
@@ -85,8 +88,7 @@ class CudaBackend:
         program = fuse_epilogues(program, accepts)
         if self.options.held != "float32":
             program = mixed_precision(program, self.options.held)
-        program = updates_last(isolate(program))
-        return CudaExecutable(program, memory, self.options, self.libraries)
+        return updates_last(isolate(program))
 
 
 def _first_gpu() -> Device:

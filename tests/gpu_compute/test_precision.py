@@ -43,7 +43,7 @@ class Recording(EmulatedDevice):
                 return super().plan(description, *rest)
 
         self.asked.append(options)
-        return Libraries(Products(), Dnn(), multiplies_in=options.multiplies_in)
+        return Libraries(Products(), Dnn())
 
 
 def program(dtype: str = "float32") -> Program:

@@ -11,10 +11,13 @@ from cortex.layers import (
     BatchNormalisation,
     Convolution,
     Dropout,
+    GlobalAveragePooling,
     Input,
     Linear,
     MaxPooling,
     Relu,
+    Residual,
+    Sequence,
     Softmax,
 )
 from cortex.optimise.optimisers import Adam, Sgd
@@ -36,6 +39,23 @@ def small_lenet() -> cortex.Network:
             Convolution(6, 3), Relu(), MaxPooling(2), BatchNormalisation(), Dropout(0.1),
             Convolution(7, 3), MaxPooling(2), Relu(),
             Linear(19), Relu(), Linear(5), Softmax(),
+        ],
+        seed=3,
+    )  # fmt: skip
+
+
+def residual() -> cortex.Network:
+    """Two residual blocks with batch normalisation, one that strides, on images of 8 x 8."""
+    body = [Convolution(8, 3, padding=1), BatchNormalisation(), Relu(), Convolution(8, 3, padding=1)]
+    shorter = [Convolution(16, 3, stride=2, padding=1), BatchNormalisation(), Relu()]
+    shortcut = Sequence((Convolution(16, 1, stride=2), BatchNormalisation()))
+    return cortex.Network(
+        [
+            ("image", Input(3, 8, 8)),
+            Convolution(8, 3, padding=1), BatchNormalisation(), Relu(),
+            Residual((*body, BatchNormalisation())), Relu(),
+            Residual((*shorter, Convolution(16, 3, padding=1), BatchNormalisation()), shortcut), Relu(),
+            GlobalAveragePooling(), Linear(5), Softmax(),
         ],
         seed=3,
     )  # fmt: skip
