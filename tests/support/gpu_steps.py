@@ -8,6 +8,7 @@ import numpy as np
 
 import cortex
 from cortex.layers import (
+    AveragePooling,
     BatchNormalisation,
     Convolution,
     Dropout,
@@ -19,6 +20,7 @@ from cortex.layers import (
     Residual,
     Sequence,
     Softmax,
+    Tanh,
 )
 from cortex.optimise.optimisers import Adam, Sgd
 
@@ -39,6 +41,18 @@ def small_lenet() -> cortex.Network:
             Convolution(6, 3), Relu(), MaxPooling(2), BatchNormalisation(), Dropout(0.1),
             Convolution(7, 3), MaxPooling(2), Relu(),
             Linear(19), Relu(), Linear(5), Softmax(),
+        ],
+        seed=3,
+    )  # fmt: skip
+
+
+def smooth() -> cortex.Network:
+    """Convolutions, averages and batch normalisation without a kink, on images of 14 x 14."""
+    return cortex.Network(
+        [
+            ("image", Input(1, 14, 14)),
+            Convolution(6, 3), Tanh(), AveragePooling(2), BatchNormalisation(),
+            Convolution(7, 3), Tanh(), Linear(19), Tanh(), Linear(5), Softmax(),
         ],
         seed=3,
     )  # fmt: skip
