@@ -149,4 +149,3 @@ def check_dtypes(program: Program, backend: str) -> None:
                 f"{backend}: {what} has dtype {value.dtype}, which programs do not have; make it float32 and leave "
                 f'it to a backend to hold results in 16 bits: CudaBackend(precision="{value.dtype}")'
             )
-

@@ -11,8 +11,8 @@ from cortex.compute.spec import HALVES
 PRECISIONS = {
     "float32": "24-bit mantissas everywhere",
     "tf32": "products and convolutions round their operands to 10 bits of mantissa",
-    "bfloat16": "products and convolutions read bfloat16 (7 bits of mantissa), in which activations and gradients are held",
-    "float16": "the same in float16 (10 bits, nothing above 65504): scale the loss where gradients get small",
+    "bfloat16": "activations and gradients are held in bfloat16 (7 bits), which products and convolutions read",
+    "float16": "the same in float16 (10 bits, nothing above 65504): scale the loss lest gradients vanish",
 }
 
 

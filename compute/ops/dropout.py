@@ -52,9 +52,7 @@ class Dropout(Op):
         if self.distribution == "bernoulli":
             uniform = self._drawn(build, "uniform", x, seed, step)
             kept = 1 / (1 - p)
-            return (
-                build.map(lambda x, u: m.where(u < p, 0, x * kept), x, uniform, dtype=x.dtype),
-            )
+            return (build.map(lambda x, u: m.where(u < p, 0, x * kept), x, uniform, dtype=x.dtype),)
         normal, spread = self._drawn(build, "normal", x, seed, step), math.sqrt(p / (1 - p))
         return (build.map(lambda x, n: x * (1 + spread * n), x, normal, dtype=x.dtype),)
 

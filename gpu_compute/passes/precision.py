@@ -140,8 +140,12 @@ def _halves(program: Program) -> set[Value]:
     for step in reversed(program.steps):
         rule = rule_of(step.op)
         for value, kind in rule.results(step):
-            wish = value in derived and value in (asked | useful) or kind == "free" and value in asked
-            if value.dtype == WIDE and (kind == "half" or kind != "wide" and wish and value not in needed):
+            wish = (
+                value in derived and value in (asked | useful) or kind == "free" and value in asked
+            )
+            if value.dtype == WIDE and (
+                kind == "half" or kind != "wide" and wish and value not in needed
+            ):
                 halves.add(value)
         for value, kind in rule.operands(step):
             if kind == "half" or kind == "like" and step.outputs[0] in halves:

@@ -60,7 +60,12 @@ def smooth() -> cortex.Network:
 
 def residual() -> cortex.Network:
     """Two residual blocks with batch normalisation, one that strides, on images of 8 x 8."""
-    body = [Convolution(8, 3, padding=1), BatchNormalisation(), Relu(), Convolution(8, 3, padding=1)]
+    body = [
+        Convolution(8, 3, padding=1),
+        BatchNormalisation(),
+        Relu(),
+        Convolution(8, 3, padding=1),
+    ]
     shorter = [Convolution(16, 3, stride=2, padding=1), BatchNormalisation(), Relu()]
     shortcut = Sequence((Convolution(16, 1, stride=2), BatchNormalisation()))
     return cortex.Network(

@@ -1,4 +1,4 @@
-"""A rewritten program computed by NumPy, one op at a time in float32, each result rounded to the dtype it is held in."""
+"""A rewritten program by NumPy: one op at a time in float32, each result rounded to the dtype it is held in."""
 
 from __future__ import annotations
 
