@@ -132,25 +132,25 @@ def _written(op: Op, dtypes: Sequence[str]) -> Op:
 
 def _halves(program: Program) -> set[Value]:
     """Return the values to hold in 16 bits, found from their last readers back to them."""
-    derived = _derived(program)
+    derived, halves = _derived(program), set[Value]()
     asked: set[Value] = set()  # by a step that reads 16 bits, whatever the value is computed from
-    useful: set[Value] = set()  # to a map that writes 16 bits and reads anything
+    useful: set[Value] = set()  # to a map that reads anything and writes 16 bits
     needed = {*program.outputs.values(), *program.updates.values()}  # in float32
-    halves: set[Value] = set()
+
+    def is_half(value: Value, kind: str) -> bool:
+        if value.dtype != WIDE or kind in ("half", "wide") or value in needed:
+            return value.dtype == WIDE and kind == "half"
+        if value in derived:
+            return value in asked or value in useful
+        return kind == "free" and value in asked
+
     for step in reversed(program.steps):
-        rule = rule_of(step.op)
-        for value, kind in rule.results(step):
-            wish = (
-                value in derived and value in (asked | useful) or kind == "free" and value in asked
-            )
-            if value.dtype == WIDE and (
-                kind == "half" or kind != "wide" and wish and value not in needed
-            ):
-                halves.add(value)
+        rule, first = rule_of(step.op), step.outputs[0]
+        halves.update(v for v, kind in rule.results(step) if is_half(v, kind))
         for value, kind in rule.operands(step):
-            if kind == "half" or kind == "like" and step.outputs[0] in halves:
+            if kind == "half" or (kind == "like" and first in halves):
                 asked.add(value)
-            elif kind == "wide" or kind == "like" and step.outputs[0] in needed:
+            elif kind == "wide" or (kind == "like" and first in needed):
                 needed.add(value)
             elif kind == "any" and not halves.isdisjoint(step.outputs):
                 useful.add(value)

@@ -145,6 +145,26 @@ def test_an_op_without_a_rule_gets_float32(half) -> None:
     assert (soft.inputs[0].dtype, soft.outputs[0].dtype) == ("float32", "float32")
 
 
+@halves
+def test_statistics_of_raw_data_are_those_of_float32(half) -> None:
+    """1000 and 1001 are the same in bfloat16: batch normalisation of what is float32 reads it so."""
+    p = Program()
+    x, w = p.input("x", (8, 3)), p.input("w", (3, 4))
+    ones, zeros = p.constant(np.ones(3, np.float32)), p.constant(np.zeros(3, np.float32))
+    y, mean, _ = p.apply(BatchNormalisation((0,), 0.0), x * 1000.0, ones, zeros)
+    p.output("mean", mean)
+    p.output("z", p.apply(MatMul(), y, w))
+    executable = backend(precision=half).compile(p)
+    given = 1 + 1e-3 * np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32)
+    executable.write("x", given)
+    executable.write("w", np.eye(3, 4))
+    executable.run()
+    wanted = (given - given.mean(0)) / given.std(0)
+    found = executable.read("z")[:, :3]
+    np.testing.assert_allclose(found, wanted, rtol=ROUNDOFF[half], atol=1e-3)
+    np.testing.assert_allclose(executable.read("mean"), 1000 * given.mean(0), rtol=1e-6)
+
+
 def test_float64_and_other_precisions_stay_as_they_are() -> None:
     for precision, dtype in (("bfloat16", "float64"), ("tf32", "float32"), ("float32", "float32")):
         p = Program()
