@@ -36,8 +36,10 @@ from cortex.compute.ops import (
 from cortex.compute.ops.fused import Fused
 from cortex.compute.ops.random import random_state
 from cortex.compute.ops.reduce import reduce_axes
+from cortex.compute.plan.arena import assign
 from cortex.compute.program import Op, Step, Value
 from cortex.compute.spec import HALVES, Spec
+from cortex.gpu_compute.lowering import lower
 from cortex.gpu_compute.passes.layout import ChannelsLast
 from cortex.gpu_compute.passes.sums import ProductWithSum
 
@@ -58,7 +60,7 @@ def kind(step: Step) -> type[Op]:
 
 
 def rewritten(network: cortex.Network, half: str) -> Program:
-    return backend(precision=half).rewritten(training(network, backend(), BATCH).program)
+    return backend(precision=half).rewritten(training(network, "numpy", BATCH).program)
 
 
 def images(program: Program, dtype: str) -> list[Value]:
@@ -177,16 +179,20 @@ def test_float64_and_other_precisions_stay_as_they_are() -> None:
 # ------------------------------------------------------------------------------ memory
 
 
+def arena(network: cortex.Network, precision: str) -> int:
+    """Return the bytes planned for a training step of 64 images; nothing is compiled."""
+    made = backend(precision=precision)
+    program = made.rewritten(training(network, "numpy", 64).program)
+    return assign(lower(program, made.device, made.options, made.libraries)).size
+
+
 @pytest.mark.parametrize(
-    ("network", "most"), [(small_lenet, 0.62), (residual, 0.62)], ids=["lenet", "residual"]
+    ("network", "most"), [(small_lenet, 0.55), (residual, 0.6)], ids=["lenet", "residual"]
 )
 def test_the_arena_falls(network, most) -> None:
-    """Images halve; parameters' gradients stay, and what batch normalisation's gradient sums is float32."""
-    arena = {
-        precision: training(network(), backend(precision=precision), 64).report.bytes["activations"]
-        for precision in ("float32", *HALVES)
-    }
-    assert arena["bfloat16"] == arena["float16"] <= most * arena["float32"]
+    """Images halve; the gradients of parameters do not, nor what batch normalisation's gradient sums."""
+    found = {precision: arena(network(), precision) for precision in ("float32", *HALVES)}
+    assert found["bfloat16"] == found["float16"] <= most * found["float32"]
 
 
 # ------------------------------------------------------------------------------ numbers
