@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cortex.compute.ops import (
@@ -24,6 +25,7 @@ from ..kernels.launch import parts_of
 from ..lowering import Lowering
 from ..passes.layout import ChannelsLast, permuted, to_first, to_last
 from .launch import NULL, launch
+from .maps import converted
 from .matrix import WORKSPACE, epilogue_of, is_row, say_once
 from .movement import permuted as copy_permuted
 from .reduction import sum_parts
@@ -97,17 +99,19 @@ def _forward(op: Convolution, x: Shape, w: Shape, dtype: str, epilogue: str) -> 
     )  # fmt: skip
 
 
-def _planned(libraries: Libraries, description: Description) -> Any:
-    """Return the library's plan, or None where it refuses."""
+def _planned(libraries: Libraries, *descriptions: Description) -> Any:
+    """Return the library's plan of the first description that it takes, or None where it refuses all."""
     from ..libraries.errors import Unsupported
 
     if libraries.dnn is None:
         return None
-    try:
-        return libraries.dnn.plan(description)
-    except Unsupported as error:
-        say_once(error)
-        return None
+    for description in descriptions:
+        try:
+            return libraries.dnn.plan(description)
+        except Unsupported as error:
+            refused = error
+    say_once(refused)
+    return None
 
 
 def _by_library(
@@ -117,6 +121,7 @@ def _by_library(
 
     dtype = inputs[0].spec.dtype
     description: Description
+    others: list[Description] = []
     if isinstance(op, Convolution):
         x, w = map(first, inputs[:2])
         description = _forward(op, x, w, dtype, epilogue)
@@ -131,14 +136,21 @@ def _by_library(
             first(inputs[0]), first(target), op.window, op.groups, dtype, target.spec.dtype
         )
         names = ("x", "dy")
+        if (
+            dtype != target.spec.dtype
+        ):  # cuDNN 9.28 has whole sums only where channels come in eights
+            others = [replace(description, out_dtype=dtype)]
     else:
         return None
-    plan = _planned(low.libraries, description)
+    plan = _planned(low.libraries, description, *others)
     if plan is None:
         return None
-    (output,) = description.outputs
-    operands = dict(zip(names, inputs, strict=True)) | {output: target}
-    return [library_call(low, plan, operands, (target,), f"cuDNN {low.options.precision}")]
+    ((output, written),) = plan.description.outputs.items()
+    whole = written.dtype == target.spec.dtype
+    result = target if whole else low.temporary(target.spec.shape, written.dtype)
+    operands = dict(zip(names, inputs, strict=True)) | {output: result}
+    call = library_call(low, plan, operands, (result,), f"cuDNN {low.options.precision}")
+    return [call] if whole else [call, converted(target, result)]
 
 
 def library_call(

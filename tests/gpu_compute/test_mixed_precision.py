@@ -39,6 +39,11 @@ from cortex.compute.ops.reduce import reduce_axes
 from cortex.compute.plan.arena import assign
 from cortex.compute.program import Op, Step, Value
 from cortex.compute.spec import HALVES, Spec
+from cortex.gpu_compute.backend import CudaBackend
+from cortex.gpu_compute.device import Libraries
+from cortex.gpu_compute.emulated import EmulatedDevice
+from cortex.gpu_compute.libraries.emulated import EmulatedDnn, EmulatedProducts
+from cortex.gpu_compute.libraries.errors import Unsupported
 from cortex.gpu_compute.lowering import lower
 from cortex.gpu_compute.passes.layout import ChannelsLast
 from cortex.gpu_compute.passes.sums import ProductWithSum
@@ -307,6 +312,33 @@ def test_masks_of_dropout_do_not_depend_on_the_precision(half) -> None:
         zeros[precision] = made.read("y") == 0
     np.testing.assert_array_equal(zeros[half], zeros["float32"])
     assert 0 < zeros[half].mean() < 1
+
+
+class NoWholeSums(EmulatedDevice):
+    """A library that gives kernel gradients of 16 bits in 16 bits alone."""
+
+    def libraries(self, options) -> Libraries:
+        class Dnn(EmulatedDnn):
+            def plan(self, description, *rest):
+                outputs = description.outputs.values()
+                if description.dtype in HALVES and any(o.dtype == "float32" for o in outputs):
+                    raise Unsupported("no whole sums")
+                return super().plan(description, *rest)
+
+        return Libraries(EmulatedProducts(), Dnn())
+
+
+@halves
+def test_a_library_without_whole_sums_still_computes_kernel_gradients(half, caplog) -> None:
+    found = []
+    for device in (EmulatedDevice(), NoWholeSums()):
+        step = training(small_lenet(), CudaBackend(device, precision=half), adam=False)
+        before = step.read("parameters.0")
+        train(step, 1)
+        found.append(step.read("parameters.0") - before)
+    assert f"cuDNN {half}+emitted" in step.report.providers() and not caplog.records
+    u = ROUNDOFF[half]
+    np.testing.assert_allclose(*found, rtol=2 * u, atol=u * np.abs(found[0]).max() / 100)
 
 
 # ------------------------------------------------------------------------------ movement, range, errors
