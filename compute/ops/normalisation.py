@@ -42,7 +42,7 @@ class BatchNormalisation(Op):
         mu, variance = _moments(build, x, self.axes)
         factor = reshape_to(build, scale, kept) / m.sqrt(variance + self.epsilon)
         shift = reshape_to(build, bias, kept)
-        y = build.map(lambda x, mu, f, b: (x - mu) * f + b, x, mu, factor, shift)
+        y = build.map(lambda x, mu, f, b: (x - mu) * f + b, x, mu, factor, shift, dtype=x.dtype)
         return y, reshape_to(build, mu, scale.shape), reshape_to(build, variance, scale.shape)
 
     def gradient(
