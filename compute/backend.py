@@ -12,7 +12,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from .errors import BackendError
 from .program import Program
+from .spec import HALVES
 
 
 @dataclass(frozen=True)
@@ -135,3 +137,16 @@ class Backend(Protocol):
             BackendError: the program needs what the capabilities exclude, or state differs from that in `memory`.
         """
         ...
+
+
+def check_dtypes(program: Program, backend: str) -> None:
+    """Raise `BackendError` where a program names a dtype that only values inside a backend have."""
+    sources = (*program.inputs.values(), *program.state.values(), *program.constants)
+    given = [(v.name or "a constant", v) for v in sources]
+    given += [(type(s.op).__name__, v) for s in program.steps for v in s.outputs]
+    for what, value in given:
+        if value.dtype in HALVES:
+            raise BackendError(
+                f"{backend}: {what} has dtype {value.dtype}, which programs do not have; make it float32 and leave "
+                f'it to a backend to hold results in 16 bits: CudaBackend(precision="{value.dtype}")'
+            )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .backend import Capabilities, Memory, PlanReport, StepReport
+from .backend import Capabilities, Memory, PlanReport, StepReport, check_dtypes
 from .errors import BackendError
 from .group import Group, check_programs
 from .host import HostBuffers, HostMemory
@@ -90,6 +90,7 @@ class NumpyBackend:
             raise BackendError(
                 f"numpy: expected a memory of a host backend, given {type(memory).__name__}"
             )
+        check_dtypes(program, self.name)
         kernels = KERNELS
         if self._group is not None:
             kernels = {**KERNELS, AllReduce: partial(_all_reduce, self._group)}

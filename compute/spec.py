@@ -19,8 +19,12 @@ ITEM_BYTES = {
     "uint64": 8,
     "float32": 4,
     "float64": 8,
+    "float16": 2,
+    "bfloat16": 2,
 }
-FLOATS = ("float32", "float64")
+FLOATS = ("float32", "float64")  # what is computed in
+# How a backend may hold results of float32 between its own steps. Programs do not name them; sums of them are float32.
+HALVES = ("float16", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class Spec:
     @property
     def is_float(self) -> bool:
         """Whether the dtype is a floating-point one."""
-        return self.dtype in FLOATS
+        return self.dtype in FLOATS or self.dtype in HALVES
 
     def __str__(self) -> str:
         return f"{self.dtype}[{', '.join(map(str, self.shape))}]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from cortex.compute.backend import Capabilities, Memory
+from cortex.compute.backend import Capabilities, Memory, check_dtypes
 from cortex.compute.errors import BackendError
 from cortex.compute.options import full_name
 from cortex.compute.passes import decompose, fuse_epilogues, fuse_maps, simplify, updates_last
@@ -14,10 +14,10 @@ from cortex.compute.program import Program
 
 from .device import Device
 from .executable import CudaExecutable
-from .lowering import check_supported
 from .memory import DeviceMemory
 from .options import Options
 from .passes.layout import channels_last
+from .passes.precision import mixed_precision
 from .passes.sums import join_sums
 
 # A launch in a graph costs about 2 microseconds (an estimate), in which 64 KiB are read from the caches many times.
@@ -67,8 +67,6 @@ class CudaBackend:
             BackendError: the memory is another device's, its state differs in shape or dtype, or the program does not
                 fit into what the device has free.
         """
-        from .providers import accepts_epilogue, keeps
-
         if memory is None:
             memory = DeviceMemory(self.device)
         if not isinstance(memory, DeviceMemory) or memory.device is not self.device:
@@ -76,15 +74,22 @@ class CudaBackend:
                 f"{self.name}: expected a memory of this device, given {type(memory).__name__}"
                 f"{' of another one' if isinstance(memory, DeviceMemory) else ''}"
             )
-        check_supported(program, self.name)
-        program = simplify(decompose(program, keeps))
-        program = self._channels_last(program)
+        check_dtypes(program, self.name)
+        return CudaExecutable(self.rewritten(program), memory, self.options, self.libraries)
+
+    def rewritten(self, program: Program) -> Program:
+        """Return the program as this backend runs it, after all passes."""
+        from .providers import accepts_epilogue, keeps
+
+        program = self._channels_last(simplify(decompose(program, keeps)))
         program = simplify(fuse_maps(program, SMALL))
-        if self.libraries.products is not None and self.libraries.multiplies_in == "float32":
+        if self.libraries.products is not None:
             program = join_sums(program)
-        program = fuse_epilogues(program, partial(accepts_epilogue, libraries=self.libraries))
-        program = updates_last(isolate(program))
-        return CudaExecutable(program, memory, self.options, self.libraries)
+        accepts = partial(accepts_epilogue, libraries=self.libraries, held=self.options.held)
+        program = fuse_epilogues(program, accepts)
+        if self.options.held != "float32":
+            program = mixed_precision(program, self.options.held)
+        return updates_last(isolate(program))
 
 
 def _first_gpu() -> Device:

@@ -77,7 +77,7 @@ class CudaDevice:
         missing: list[str] = []
         products = _opened(missing, partial(_products, self.number))
         dnn = _opened(missing, partial(_dnn, self.number, options, self.properties.memory))
-        return Libraries(products, dnn, tuple(missing), options.multiplies_in)
+        return Libraries(products, dnn, tuple(missing))
 
     def free_memory(self) -> int:
         """Return what the driver and CuPy's pool have free, less a reserve for the driver itself."""

@@ -88,7 +88,6 @@ class Libraries:
     products: MatmulOps | None = None
     dnn: DnnOps | None = None
     missing: tuple[str, ...] = ()
-    multiplies_in: str = "float32"  # the dtype to which operands of float32 are rounded before
 
 
 class Graph(Protocol):

@@ -80,7 +80,7 @@ class EmulatedDevice:
             return Libraries(missing=("left out on purpose",))
         from .libraries.emulated import EmulatedDnn, EmulatedProducts
 
-        return Libraries(EmulatedProducts(), EmulatedDnn(), multiplies_in=options.multiplies_in)
+        return Libraries(EmulatedProducts(), EmulatedDnn())
 
     def free_memory(self) -> int:
         """Return what the living blocks leave."""

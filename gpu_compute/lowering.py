@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from cortex.compute.backend import StepReport
-from cortex.compute.errors import BackendError
 from cortex.compute.expression import constant
 from cortex.compute.ops import Map
 from cortex.compute.plan import lowering as plan
@@ -16,8 +15,6 @@ from cortex.compute.program import Program, Step, Value
 from .device import Device, Libraries
 from .instruction import Instruction, clear, copy
 from .options import Options
-
-KNOWN = ("bool", "uint8", "int32", "int64", "uint64", "float32", "float64")
 
 
 @dataclass
@@ -67,13 +64,3 @@ def _clear_first(low: Lowering, target: Operand) -> None:
     low.instructions.insert(first, clear(target))
     low.owners.insert(first, len(low.reports))
     low.reports.append(StepReport("padding", "", "device clear", (str(target.spec),)))
-
-
-def check_supported(program: Program, name: str) -> None:
-    """Raise `BackendError` for dtypes that the backend does not know."""
-    for step in program.steps:
-        for value in (*step.inputs, *step.outputs):
-            if value.dtype not in KNOWN:
-                raise BackendError(
-                    f"{name}: {type(step.op).__name__} uses dtype {value.dtype}, known: {', '.join(KNOWN)}"
-                )

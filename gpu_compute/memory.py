@@ -15,6 +15,7 @@ from cortex.compute.program import Program
 from cortex.compute.spec import ITEM_BYTES, Spec
 
 from .device import Block, Device
+from .stored import memory_dtype, widened
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,8 @@ class DeviceBuffers:
 
 
 def fetch(device: Device, region: Region) -> np.ndarray:
-    """Return a copy of a region on the host."""
-    array = np.empty(region.spec.shape, region.spec.dtype)
+    """Return a copy of a region on the host; of 16-bit floats as float32."""
+    array = np.empty(region.spec.shape, memory_dtype(region.spec.dtype))
     if array.size:
         device.download(region.address, array)
-    return array
+    return widened(array, region.spec.dtype)

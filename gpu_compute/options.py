@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 from cortex.compute.errors import BackendError, near
 from cortex.compute.options import option
+from cortex.compute.spec import HALVES
 
-# What each name lets products and convolutions of float32 do; results and weights stay float32 in all of them.
+# What each name does to programs of float32; state and sums are float32 in all of them.
 PRECISIONS = {
     "float32": "24-bit mantissas everywhere",
-    "tf32": "products and convolutions round their operands to 10 bits of mantissa and add up in float32",
-    "bfloat16": "products and convolutions round their operands to bfloat16 (7 bits) and add up in float32",
+    "tf32": "products and convolutions round their operands to 10 bits of mantissa",
+    "bfloat16": "activations and gradients are held in bfloat16 (7 bits), which products and convolutions read",
+    "float16": "the same in float16 (10 bits, nothing above 65504): scale the loss lest gradients vanish",
 }
 
 
@@ -34,9 +36,9 @@ class Options:
     steps_per_launch: int = option(1, "how many steps one launch of `run(count)` may hold")
 
     @property
-    def multiplies_in(self) -> str:
-        """The dtype to which operands of float32 products and convolutions are rounded; TF32 rounds by itself."""
-        return "bfloat16" if self.precision == "bfloat16" else "float32"
+    def held(self) -> str:
+        """The dtype in which convolutions of float32 read, and activations and gradients are held."""
+        return self.precision if self.precision in HALVES else "float32"
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Capabilities, Memory, PlanReport
+from ..backend import Capabilities, Memory, PlanReport, check_dtypes
 from ..errors import BackendError
 from ..group import Group, check_programs
 from ..host import HostBuffers, HostMemory, aligned
@@ -34,7 +34,7 @@ from ..spec import Spec
 from ..threads import get_num_threads, set_num_threads
 from .instruction import Instruction, Operand
 from .interpreter import Interpreter
-from .lowering import Lowering, check_supported, lower
+from .lowering import Lowering, lower
 from .native import engine, native
 
 
@@ -242,7 +242,7 @@ class CpuBackend:
             raise BackendError(
                 f"cpu: expected a memory of a host backend, given {type(memory).__name__}"
             )
-        check_supported(program)
+        check_dtypes(program, self.name)
         program = simplify(decompose(program, keep(self._group)))
         if native() is not None:
             program = choose_layouts(fold_affine(program), CpuCosts(self.options.exact))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..errors import ShapeError
 from ..program import Cotangents, Op, Program, Values
-from ..spec import Shape, Spec
+from ..spec import Shape, Spec, common_float
 from .window import Window
 
 
@@ -85,7 +85,7 @@ class ConvolutionInputGradient(Op):
 
 @dataclass(frozen=True)
 class ConvolutionKernelGradient(Op):
-    """dw from x [N, C, *S] and dy [N, O, *T], summed over the batch."""
+    """dw from x [N, C, *S] and dy [N, O, *T], summed over the batch; float32 where these have 16 bits."""
 
     window: Window
     groups: int = 1
@@ -107,7 +107,7 @@ class ConvolutionKernelGradient(Op):
             raise ShapeError(
                 f"ConvolutionKernelGradient: expected dy of shape {expected} like {x}, given {dy}"
             )
-        return (w,)
+        return (Spec(w.shape, common_float(w)),)
 
     def gradient(
         self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents

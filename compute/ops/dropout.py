@@ -9,7 +9,7 @@ from typing import Literal
 from .. import math as m
 from ..errors import ShapeError, near
 from ..program import Cotangents, Op, Program, Value, Values
-from ..spec import Spec
+from ..spec import Spec, common_float
 from .checks import need_float, need_probability
 from .random import Random, drawn
 
@@ -41,7 +41,8 @@ class Dropout(Op):
                 f"Dropout: unknown distribution {self.distribution!r}"
                 f"{near(self.distribution, DISTRIBUTIONS)}"
             )
-        return Random("uniform", x.shape, self.number, x.dtype).infer(seed, step)
+        Random("uniform", x.shape, self.number).infer(seed, step)
+        return (x,)
 
     def decompose(  # type: ignore[override]
         self, build: Program, x: Value, seed: Value, step: Value
@@ -50,14 +51,16 @@ class Dropout(Op):
         p = self.probability
         if self.distribution == "bernoulli":
             uniform = self._drawn(build, "uniform", x, seed, step)
-            return (build.map(lambda x, u: m.where(u < p, 0, x * (1 / (1 - p))), x, uniform),)
-        normal = self._drawn(build, "normal", x, seed, step)
-        return (build.map(lambda x, n: x * (1 + math.sqrt(p / (1 - p)) * n), x, normal),)
+            kept = 1 / (1 - p)
+            return (build.map(lambda x, u: m.where(u < p, 0, x * kept), x, uniform, dtype=x.dtype),)
+        normal, spread = self._drawn(build, "normal", x, seed, step), math.sqrt(p / (1 - p))
+        return (build.map(lambda x, n: x * (1 + spread * n), x, normal, dtype=x.dtype),)
 
     def _drawn(
         self, build: Program, kind: Literal["uniform", "normal"], x: Value, seed: Value, step: Value
     ) -> Value:
-        return drawn(build, Random(kind, x.shape, self.number, x.dtype), self.first, seed, step)
+        noise = Random(kind, x.shape, self.number, common_float(x.spec))
+        return drawn(build, noise, self.first, seed, step)
 
     def gradient(
         self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents

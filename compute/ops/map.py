@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..errors import ShapeError
 from ..expression import Expression, constant, derivative, substitute, symbol
 from ..program import Cotangents, Op, Program, Value, Values
-from ..spec import Shape, Spec, broadcast
+from ..spec import FLOATS, HALVES, Shape, Spec, broadcast
 from .reduce import sum_to
 
 
@@ -17,7 +17,7 @@ class Map(Op):
     """Elementwise `expressions` over inputs that broadcast together (and to `shape`, where given).
 
     Output k has dtype `dtypes[k]`. It is computed in float64 where an input or the output is float64, else in
-    float32 where one of them is a float, else in int64; the result is converted to its dtype.
+    float32 where one of them is a float (of 16 bits too), else in int64; the result is converted to its dtype.
     """
 
     expressions: tuple[Expression, ...]
@@ -26,8 +26,8 @@ class Map(Op):
 
     def computes_in(self, inputs: Iterable[str]) -> str:
         """Return the dtype of the computation for inputs of these dtypes."""
-        names = {*inputs, *self.dtypes}
-        return "float64" if "float64" in names else "float32" if "float32" in names else "int64"
+        floats = {*inputs, *self.dtypes}.intersection((*FLOATS, *HALVES))
+        return "float64" if "float64" in floats else "float32" if floats else "int64"
 
     def infer(self, *inputs: Spec) -> tuple[Spec, ...]:
         """All outputs have the broadcast shape."""

@@ -14,11 +14,13 @@ from .reduce import sum_to
 class MatMul(Op):
     """C[..., m, n] = sum over k of A[..., m, k] B[..., k, n]; a transposed operand holds its last two axes swapped.
 
-    Leading (batch) axes broadcast. Both operands have the same float dtype.
+    Leading (batch) axes broadcast. Both operands have the same float dtype, which C has too: or `dtype`, float32, where
+    theirs has 16 bits and the sums are to be kept whole.
     """
 
     transpose_a: bool = False
     transpose_b: bool = False
+    dtype: str | None = None
 
     def infer(self, a: Spec, b: Spec) -> tuple[Spec, ...]:  # type: ignore[override]
         """[..., m, k] x [..., k, n] gives [..., m, n]."""
@@ -32,7 +34,8 @@ class MatMul(Op):
                 f"MatMul: the inner extents differ: {k} and {k2} (left {a}{' transposed' * self.transpose_a}, "
                 f"right {b}{' transposed' * self.transpose_b})"
             )
-        return (Spec((*broadcast("MatMul batch", a.shape[:-2], b.shape[:-2]), m, n), a.dtype),)
+        shape = (*broadcast("MatMul batch", a.shape[:-2], b.shape[:-2]), m, n)
+        return (Spec(shape, self.dtype or a.dtype),)
 
     def _oriented(self, a: Spec, b: Spec) -> tuple[tuple[int, ...], tuple[int, ...]]:
         left, right = a.shape[-2:], b.shape[-2:]

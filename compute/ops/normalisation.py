@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .. import math as m
 from ..errors import ShapeError
 from ..program import Cotangents, Op, Program, Value, Values
-from ..spec import Shape, Spec
+from ..spec import Shape, Spec, common_float
 from .checks import need_float, need_spec, normal_axes
 from .map import broadcast_to
 from .reduce import mean, reduce_axes, reduced_shape, reshape_to
@@ -20,7 +20,7 @@ class BatchNormalisation(Op):
 
     Inputs: x, scale, bias; outputs: y, mean, variance (biased, that is divided by the number of
     elements). Scale, bias, mean and variance have the shape of x without `axes`: [N, C, H, W] over
-    axes (0, 2, 3) gives [C]. Ioffe and Szegedy 2015, algorithm 1.
+    axes (0, 2, 3) gives [C]; they are float32 where x has 16 bits. Ioffe and Szegedy 2015, algorithm 1.
     """
 
     axes: tuple[int, ...]
@@ -31,7 +31,7 @@ class BatchNormalisation(Op):
         axes = _check("BatchNormalisation", self.axes, self.epsilon, x)
         shape = reduced_shape(x.shape, axes, False)
         for name, given in (("scale", scale), ("bias", bias)):
-            need_spec("BatchNormalisation", name, given, shape, x)
+            need_spec("BatchNormalisation", name, given, shape, Spec(x.shape, common_float(x)))
         return x, scale, scale
 
     def decompose(  # type: ignore[override]
@@ -42,7 +42,7 @@ class BatchNormalisation(Op):
         mu, variance = _moments(build, x, self.axes)
         factor = reshape_to(build, scale, kept) / m.sqrt(variance + self.epsilon)
         shift = reshape_to(build, bias, kept)
-        y = build.map(lambda x, mu, f, b: (x - mu) * f + b, x, mu, factor, shift)
+        y = build.map(lambda x, mu, f, b: (x - mu) * f + b, x, mu, factor, shift, dtype=x.dtype)
         return y, reshape_to(build, mu, scale.shape), reshape_to(build, variance, scale.shape)
 
     def gradient(

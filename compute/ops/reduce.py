@@ -8,7 +8,7 @@ from typing import Literal
 
 from ..errors import ShapeError, near
 from ..program import Cotangents, Op, Program, Value, Values
-from ..spec import Shape, Spec
+from ..spec import Shape, Spec, common_float
 
 KINDS = ("sum", "max", "min", "prod", "argmax")
 
@@ -17,8 +17,8 @@ KINDS = ("sum", "max", "min", "prod", "argmax")
 class Reduce(Op):
     """Reduce `axes` (non-negative, ascending) by `kind`; `keep` leaves them with extent 1.
 
-    `argmax` takes one axis and gives int32, the first of equal maxima. A sum of bools or small integers gives int64.
-    An empty axis sums to 0 and multiplies to 1.
+    `argmax` takes one axis and gives int32, the first of equal maxima. A sum of bools or small integers gives int64,
+    one of 16-bit floats float32. An empty axis sums to 0 and multiplies to 1.
     """
 
     kind: Literal["sum", "max", "min", "prod", "argmax"]
@@ -40,8 +40,8 @@ class Reduce(Op):
         dtype = x.dtype
         if self.kind == "argmax":
             dtype = "int32"
-        elif self.kind in ("sum", "prod") and not x.is_float:
-            dtype = "int64"
+        elif self.kind in ("sum", "prod"):
+            dtype = common_float(x) if x.is_float else "int64"
         return (Spec(reduced_shape(x.shape, self.axes, self.keep), dtype),)
 
     def gradient(

@@ -11,7 +11,8 @@ struct Matrices {
   I extent[4], a_batch[4], b_batch[4];
 };
 
-CX_TILES(matmul, (T* y, const T* a, const T* b, const T* bias, Matrices s), s.batch * tiles(s.m, s.n)) {
+template <class Y>
+CX_FN void matrix_tile(const TileTeam& team, I tile, Y* y, const T* a, const T* b, const T* bias, const Matrices& s) {
   const I across = part_size<I>(s.n, TILE), down = part_size<I>(s.m, TILE);
   const I place = tile / across, column = (tile - place * across) * TILE;
   const I number = place / down, row = (place - number * down) * TILE;
@@ -30,8 +31,17 @@ CX_TILES(matmul, (T* y, const T* a, const T* b, const T* bias, Matrices s), s.ba
       [&](I k, I c) { return cast<A>(b[b0 + k * s.b_depth + c * s.b_column]); },
       [&](I r, I c, A total) {
         const A biased = bias ? total + cast<A>(bias[c]) : total;
-        y[(number * s.m + r) * s.n + c] = cast<T>(CX_ACTIVATION(biased));
+        y[(number * s.m + r) * s.n + c] = cast<Y>(CX_ACTIVATION(biased));
       });
+}
+
+CX_TILES(matmul, (T* y, const T* a, const T* b, const T* bias, Matrices s), s.batch * tiles(s.m, s.n)) {
+  matrix_tile(team, tile, y, a, b, bias, s);
+} CX_END
+
+// The same with the sums of 16-bit operands kept whole.
+CX_TILES(matmul_whole, (R* y, const T* a, const T* b, const T* bias, Matrices s), s.batch * tiles(s.m, s.n)) {
+  matrix_tile(team, tile, y, a, b, bias, s);
 } CX_END
 
 }  // namespace cx

@@ -142,11 +142,11 @@ CX_COLUMNS(moments_merge, (R* mean, R* variance, const R* means, const R* square
 } CX_END
 
 // y = (x - mean) scale / sqrt(variance + epsilon) + bias, per channel
-CX_EACH(channel_norm, (T* y, const T* x, const R* mean, const R* variance, const T* scale, const T* bias, A epsilon,
+CX_EACH(channel_norm, (T* y, const T* x, const R* mean, const R* variance, const R* scale, const R* bias, A epsilon,
                        I channels, I inner, I n), n) {
   const I c = i / inner % channels;
-  const A factor = cast<A>(scale[c]) / sqrt(A(variance[c]) + epsilon);
-  y[i] = cast<T>((cast<A>(x[i]) - A(mean[c])) * factor + cast<A>(bias[c]));
+  const A factor = A(scale[c]) / sqrt(A(variance[c]) + epsilon);
+  y[i] = cast<T>((cast<A>(x[i]) - A(mean[c])) * factor + A(bias[c]));
 } CX_END
 
 // With z the normalised x, the sums of dy and of dy z over a row of NCHW; then over N by sum_columns.
@@ -181,11 +181,11 @@ CX_COLUMNS(channel_gradient_columns, (R* sums, R* sums_z, const T* x, const T* d
 } CX_END
 
 // dx = scale / sigma (dy - mean dy - z mean(dy z)); sums [channels] are those of the whole channel of `count` elements
-CX_EACH(channel_norm_gradient, (T* dx, const T* x, const T* dy, const R* mean, const R* variance, const T* scale,
+CX_EACH(channel_norm_gradient, (T* dx, const T* x, const T* dy, const R* mean, const R* variance, const R* scale,
                                 const R* sums, const R* sums_z, A epsilon, A count, I channels, I inner, I n), n) {
   const I c = i / inner % channels;
   const A inverse = A(1) / sqrt(A(variance[c]) + epsilon), z = (cast<A>(x[i]) - A(mean[c])) * inverse;
-  dx[i] = cast<T>(cast<A>(scale[c]) * inverse * (cast<A>(dy[i]) - A(sums[c]) / count - z * (A(sums_z[c]) / count)));
+  dx[i] = cast<T>(A(scale[c]) * inverse * (cast<A>(dy[i]) - A(sums[c]) / count - z * (A(sums_z[c]) / count)));
 } CX_END
 
 }  // namespace cx

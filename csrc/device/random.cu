@@ -1,6 +1,6 @@
 // Philox4x32-10 as in compute/philox.py: key = seed, counter = (block low, block high, step, number of the op); item i
 // draws the four words of block first + i. Seed and step lie in device memory, so that a replayed graph draws anew.
-CX_DTYPES(float32, float64)
+CX_DTYPES(float32, float64, float16, bfloat16)
 
 namespace cx {
 
@@ -44,7 +44,7 @@ CX_EACH(random_uniform, (T* y, const cx_u64* seed, const cx_i64* step, cx_u32 nu
   const Block b = philox(first + (cx_u64)i, (cx_u32)*step, number, *seed);
   cx_pack<T, 4> v;
   CX_UNROLL
-  for (int j = 0; j < 4; ++j) v.at[j] = unit(b.word[j], T());
+  for (int j = 0; j < 4; ++j) v.at[j] = cast<T>(unit(b.word[j], A()));
   store(y, i, n, v);
 } CX_END
 
@@ -56,8 +56,8 @@ CX_EACH(random_normal, (T* y, const cx_u64* seed, const cx_i64* step, cx_u32 num
   for (int j = 0; j < 4; j += 2) {
     const double radius = sqrt(-2.0 * log(((double)b.word[j] + 1.0) * 2.3283064365386963e-10));
     const double angle = 6.283185307179586 * (double)b.word[j + 1] * 2.3283064365386963e-10;
-    if (4 * i + j < n) y[4 * i + j] = (T)(radius * cos(angle));
-    if (4 * i + j + 1 < n) y[4 * i + j + 1] = (T)(radius * sin(angle));
+    if (4 * i + j < n) y[4 * i + j] = cast<T>(radius * cos(angle));
+    if (4 * i + j + 1 < n) y[4 * i + j + 1] = cast<T>(radius * sin(angle));
   }
 } CX_END
 
@@ -69,9 +69,9 @@ CX_EACH(dropout, (T* y, const T* x, const cx_u64* seed, const cx_i64* step, cx_u
   cx_pack<T, 4> v;
   if (is_whole(x, i, n)) v = *reinterpret_cast<const cx_pack<T, 4>*>(x + 4 * i);
   else
-    for (int j = 0; j < 4; ++j) v.at[j] = 4 * i + j < n ? x[4 * i + j] : T(0);
+    for (int j = 0; j < 4; ++j) v.at[j] = 4 * i + j < n ? x[4 * i + j] : cast<T>(A(0));
   CX_UNROLL
-  for (int j = 0; j < 4; ++j) v.at[j] = unit(b.word[j], T()) < probability ? T(0) : v.at[j] * scale;
+  for (int j = 0; j < 4; ++j) v.at[j] = cast<T>(unit(b.word[j], A()) < probability ? A(0) : cast<A>(v.at[j]) * scale);
   store(y, i, n, v);
 } CX_END
 

@@ -15,14 +15,13 @@ import numpy as np
 
 from cortex.compute.errors import BackendError
 
+from ..stored import memory_dtype, rounded, widened
 from . import dnn
 from .cublas import check_operands
 from .emulated_dnn import FORMULAS
 from .errors import Unsupported
 from .products import ITEM_BYTES, Alignments, ProductArguments
 from .protocols import WORKSPACE_LIMIT
-
-STORED = {"float32": "f4", "float64": "f8", "float16": "f2", "bfloat16": "u2", "bits": "u1"}
 
 
 class EmulatedProducts:
@@ -102,7 +101,7 @@ def one_product(g: ProductArguments, a: int, b: int, c: int, d: int, bias: int, 
         gradient = op_b.sum(0)
     if g.writes_bias:
         write(g.bias_dtype, bias, gradient)
-    stored = _stored(g.out_dtype, z)
+    stored = rounded(z, g.out_dtype)
     _memory(g.out_dtype, d, (g.m, g.n), (1, g.ldd))[...] = stored
 
 
@@ -123,8 +122,8 @@ def _activated(g: ProductArguments, z: np.ndarray, aux: int) -> tuple[np.ndarray
         if g.has_aux:
             kept = _memory(g.out_dtype, aux, (g.m, g.n), (1, g.aux_ld))
             if g.writes_aux:
-                kept[...] = _stored(g.out_dtype, z)
-            x = _computed(g.out_dtype, kept)
+                kept[...] = rounded(z, g.out_dtype)
+            x = widened(kept, g.out_dtype)
         z = z * gelu_slope(x) if g.epilogue.startswith("d") else gelu(z)
     return z, z.sum(1)
 
@@ -179,7 +178,7 @@ def load(operand: dnn.Operand, address: int) -> np.ndarray:
     """Return an operand of the host as numbers to compute with, logical shape."""
     if operand.dtype != "bits":
         stored = _memory(operand.dtype, address, operand.shape, operand.strides)
-        return _computed(operand.dtype, stored)
+        return widened(np.array(stored), operand.dtype)  # a copy: results may be written over it
     count = math.prod(operand.shape)
     packed = _memory("bits", address, (operand.bytes,), (1,))
     flat = np.unpackbits(packed, count=count, bitorder="little")
@@ -190,7 +189,7 @@ def save(operand: dnn.Operand, address: int, values: np.ndarray) -> None:
     """Store an operand of logical shape at an address of the host, rounded to nearest even."""
     if operand.dtype != "bits":
         place = _memory(operand.dtype, address, operand.shape, operand.strides)
-        place[...] = _stored(operand.dtype, values)
+        place[...] = rounded(values, operand.dtype)
         return
     flat = np.zeros(math.prod(operand.shape), np.uint8)
     np.lib.stride_tricks.as_strided(flat, operand.shape, operand.strides)[...] = values
@@ -211,7 +210,7 @@ def _memory(
     dtype: str, address: int, shape: tuple[int, ...], strides: tuple[int, ...]
 ) -> np.ndarray:
     """Return a view of memory as it is stored; strides in elements."""
-    stored = np.dtype(STORED[dtype])
+    stored = memory_dtype("uint8" if dtype == "bits" else dtype)
     if 0 in shape:
         return np.zeros(shape, stored)
     last = sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
@@ -226,19 +225,5 @@ def _column_major(
 ) -> np.ndarray:
     """Return op(X) [rows, columns] of a column-major matrix X whose columns are `ld` apart."""
     shape = (columns, rows) if transposed else (rows, columns)
-    held = _computed(dtype, _memory(dtype, address, shape, (1, ld)))
+    held = widened(_memory(dtype, address, shape, (1, ld)), dtype)
     return held.T if transposed else held
-
-
-def _computed(dtype: str, stored: np.ndarray) -> np.ndarray:
-    if dtype == "bfloat16":
-        return (stored.astype(np.uint32) << 16).view(np.float32)
-    return stored.astype(np.float32) if dtype == "float16" else np.array(stored)
-
-
-def _stored(dtype: str, values: np.ndarray) -> np.ndarray:
-    if dtype != "bfloat16":
-        return values.astype(STORED[dtype])
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    even = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-    return np.where(np.isnan(values), 0x7FC0, even).astype(np.uint16)

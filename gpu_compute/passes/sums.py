@@ -7,20 +7,22 @@ from dataclasses import dataclass
 
 from cortex.compute.ops import MatMul, Reduce
 from cortex.compute.program import Op, Program, Step, Value, rewrite
-from cortex.compute.spec import Spec
+from cortex.compute.spec import Spec, common_float
 
 
 @dataclass(frozen=True)
 class ProductWithSum(Op):
-    """A^T B [m, n] and the sum of A over its rows [m], for A [k, m] and B [k, n]."""
+    """A^T B [m, n] and the sum of A over its rows [m], for A [k, m] and B [k, n]; float32 where these have 16 bits."""
 
     def infer(self, a: Spec, b: Spec) -> tuple[Spec, ...]:  # type: ignore[override]
         """[k, m] and [k, n] give [m, n] and [m]."""
-        return (*MatMul(transpose_a=True).infer(a, b), Spec(a.shape[1:], a.dtype))
+        (product,) = MatMul(True, dtype=common_float(a)).infer(a, b)
+        return product, Spec(a.shape[1:], product.dtype)
 
     def decompose(self, build: Program, a: Value, b: Value) -> tuple[Value, ...]:  # type: ignore[override]
         """A product and a reduction."""
-        return build.apply(MatMul(transpose_a=True), a, b), build.apply(Reduce("sum", (0,)), a)
+        product = build.apply(MatMul(True, dtype=common_float(a.spec)), a, b)
+        return product, build.apply(Reduce("sum", (0,)), a)
 
 
 def join_sums(program: Program) -> Program:

@@ -87,12 +87,14 @@ def keeps(step: Step) -> bool:
     return keeps_composite(step) or keeps_dropout(step)
 
 
-def accepts_epilogue(op: Fused, inputs: Sequence[Value], libraries: Libraries) -> bool:
-    """Whether a library finishes the result of an op itself."""
+def accepts_epilogue(op: Fused, inputs: Sequence[Value], libraries: Libraries, held: str) -> bool:
+    """Whether a library finishes the result of an op itself; `held` is the dtype that convolutions will read."""
     from .convolution import accepts_convolution
     from .matrix import accepts_product
 
-    return accepts_product(op, inputs, libraries) or accepts_convolution(op, inputs, libraries)
+    return accepts_product(op, inputs, libraries) or accepts_convolution(
+        op, inputs, libraries, held
+    )
 
 
 _providers: dict[type[Op], tuple[Provider, ...]] = {}

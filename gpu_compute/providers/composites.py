@@ -134,7 +134,7 @@ def batch_normalisation(low: Lowering, step: Step) -> list[Instruction] | None:
     parts = parts_of(count, channels) if by_column else shape[0]
     size = -(-count // parts) if by_column else inner
     parts = -(-count // size)
-    means, squares = (low.temporary((parts, channels), dtype) for _ in range(2))
+    means, squares = (low.temporary((parts, channels), mean.spec.dtype) for _ in range(2))
     if by_column:
         arguments = (means, squares, x, count, channels, parts)
         first = launch("moments_columns", dtype, arguments, (means, squares))
@@ -142,6 +142,6 @@ def batch_normalisation(low: Lowering, step: Step) -> list[Instruction] | None:
         of_rows = (means, squares, x, parts * channels, inner)
         first = launch("moments_rows", dtype, of_rows, (means, squares))
     merging = (mean, variance, means, squares, channels, parts, size, count)
-    merge = launch("moments_merge", dtype, merging, (mean, variance))
+    merge = launch("moments_merge", mean.spec.dtype, merging, (mean, variance))
     applying = (y, x, mean, variance, scale, bias, op.epsilon, channels, inner, x.spec.size)
     return [first, merge, launch("channel_norm", dtype, applying, (y,))]

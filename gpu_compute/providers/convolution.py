@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cortex.compute.layouts import to_first, to_last
@@ -24,8 +25,8 @@ from ..kernels.geometry import Structure, convolving
 from ..kernels.launch import parts_of
 from ..lowering import Lowering
 from ..passes.layout import ChannelsLast, permuted
-from .casts import half, rounded, widened
 from .launch import NULL, launch
+from .maps import converted
 from .matrix import WORKSPACE, epilogue_of, is_row, say_once
 from .movement import permuted as copy_permuted
 from .reduction import sum_parts
@@ -51,8 +52,10 @@ def wants_channels_last(step: Step, libraries: Libraries) -> bool:
     )
 
 
-def accepts_convolution(op: Fused, inputs: Sequence[Value], libraries: Libraries) -> bool:
-    """Whether cuDNN has a graph for a convolution and the bias and activation that follow it."""
+def accepts_convolution(
+    op: Fused, inputs: Sequence[Value], libraries: Libraries, held: str
+) -> bool:
+    """Whether cuDNN has a graph in dtype `held` for a convolution and the bias and activation that follow it."""
     inner = op.op
     if not isinstance(inner, ChannelsLast) or not isinstance(inner.op, Convolution):
         return False
@@ -63,7 +66,7 @@ def accepts_convolution(op: Fused, inputs: Sequence[Value], libraries: Libraries
     if count and not (inputs[-1].dtype == out.dtype and is_row(inputs[-1].shape, out.shape)):
         return False
     x, w = (permuted(v.shape, to_first(v.spec.rank)) for v in inputs[:2])
-    return _planned(libraries, _forward(libraries, inner.op, x, w, epilogue)) is not None
+    return _planned(libraries, _forward(inner.op, x, w, held, epilogue)) is not None
 
 
 def convolution(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -88,28 +91,28 @@ def first(operand: Operand) -> Shape:
     return permuted(operand.spec.shape, to_first(operand.spec.rank))
 
 
-def _forward(
-    libraries: Libraries, op: Convolution, x: Shape, w: Shape, epilogue: str
-) -> Description:
+def _forward(op: Convolution, x: Shape, w: Shape, dtype: str, epilogue: str) -> Description:
     from ..libraries import dnn
 
     activation: Any = "relu" if "relu" in epilogue else "none"
     return dnn.ConvolutionForward(
-        x, w, op.window, op.groups, libraries.multiplies_in, bias="bias" in epilogue, activation=activation
+        x, w, op.window, op.groups, dtype, bias="bias" in epilogue, activation=activation
     )  # fmt: skip
 
 
-def _planned(libraries: Libraries, description: Description) -> Any:
-    """Return the library's plan, or None where it refuses."""
+def _planned(libraries: Libraries, *descriptions: Description) -> Any:
+    """Return the library's plan of the first description that it takes, or None where it refuses all."""
     from ..libraries.errors import Unsupported
 
     if libraries.dnn is None:
         return None
-    try:
-        return libraries.dnn.plan(description)
-    except Unsupported as error:
-        say_once(error)
-        return None
+    for description in descriptions:
+        try:
+            return libraries.dnn.plan(description)
+        except Unsupported as error:
+            refused = error
+    say_once(refused)
+    return None
 
 
 def _by_library(
@@ -117,11 +120,12 @@ def _by_library(
 ) -> list[Instruction] | None:
     from ..libraries import dnn
 
-    dtype = low.libraries.multiplies_in
+    dtype = inputs[0].spec.dtype
     description: Description
+    others: list[Description] = []
     if isinstance(op, Convolution):
         x, w = map(first, inputs[:2])
-        description = _forward(low.libraries, op, x, w, epilogue)
+        description = _forward(op, x, w, dtype, epilogue)
         names = ("x", "w", "bias")[: len(inputs)]
     elif isinstance(op, ConvolutionInputGradient):
         description = dnn.ConvolutionInputGradient(
@@ -130,24 +134,24 @@ def _by_library(
         names = ("dy", "w")
     elif isinstance(op, ConvolutionKernelGradient):
         description = dnn.ConvolutionKernelGradient(
-            first(inputs[0]), first(target), op.window, op.groups, dtype, out_dtype="float32"
+            first(inputs[0]), first(target), op.window, op.groups, dtype, target.spec.dtype
         )
         names = ("x", "dy")
+        if (
+            dtype != target.spec.dtype
+        ):  # cuDNN 9.28 has whole sums only where channels come in eights
+            others = [replace(description, out_dtype=dtype)]
     else:
         return None
-    plan = _planned(low.libraries, description)
+    plan = _planned(low.libraries, description, *others)
     if plan is None:
         return None
-    before: list[Instruction] = []
-    (output, described), *_ = description.outputs.items()
-    if dtype != "float32":
-        pairs = [rounded(low, o, dtype) for o in inputs]
-        inputs, before = tuple(o for o, _ in pairs), [cast for _, cast in pairs]
-    result = target if described.dtype == "float32" else half(low, target)
+    ((output, written),) = plan.description.outputs.items()
+    whole = written.dtype == target.spec.dtype
+    result = target if whole else low.temporary(target.spec.shape, written.dtype)
     operands = dict(zip(names, inputs, strict=True)) | {output: result}
     call = library_call(low, plan, operands, (result,), f"cuDNN {low.options.precision}")
-    after = [] if result is target else [widened(result, dtype, target)]
-    return [*before, call, *after]
+    return [call] if whole else [call, converted(target, result)]
 
 
 def library_call(
@@ -176,7 +180,7 @@ def _plain(
     low: Lowering, op: Op, target: Operand, inputs: tuple[Operand, ...], last: bool
 ) -> list[Instruction] | None:
     """The plain kernels, for one or two spatial axes."""
-    dtype = target.spec.dtype
+    dtype = inputs[0].spec.dtype
     shapes = [first(o) if last else o.spec.shape for o in (target, *inputs)]
     if isinstance(op, Convolution) and op.window.rank <= 2:
         g = convolving(op.window, shapes[1], shapes[2], op.groups, last)
@@ -200,13 +204,13 @@ def _plain_kernel_gradient(
     last: bool,
 ) -> list[Instruction]:
     """The kernel writes [O, C/groups, *K] in parts; they are added up and, channels-last, transposed."""
-    (x, dy), dtype = inputs, dw.spec.dtype
+    (x, dy), dtype = inputs, dw.spec.dtype  # of the sums
     tiles = groups * -(-shape[0] // groups // TILE) * -(-math.prod(shape[1:]) // TILE)
     parts = parts_of(dy.spec.size // max(1, shape[0]), tiles)
     dense = low.temporary(shape, dtype) if last else dw
     partial = low.temporary((parts, *shape), dtype) if parts > 1 else dense
     arguments = (partial, x, dy, g, parts)
-    made = [launch("convolution_kernel_gradient", dtype, arguments, (partial,))]
+    made = [launch("convolution_kernel_gradient", x.spec.dtype, arguments, (partial,))]
     if parts > 1:
         made.append(sum_parts(dense, partial, parts))
     return made + (copy_permuted(dw, dense, to_last(len(shape))) if last else [])

@@ -18,7 +18,6 @@ from ..device import Libraries, LibraryCall
 from ..instruction import Instruction
 from ..kernels.geometry import matrices
 from ..lowering import Lowering
-from .casts import rounded
 from .launch import NULL, launch
 from .movement import fill
 from .reduction import summed
@@ -67,16 +66,10 @@ def product(
     from ..libraries.products import Alignments, cublas_arguments
 
     try:
-        dtype = d.spec.dtype
-        multiplied = low.libraries.multiplies_in if dtype == "float32" else dtype
         arguments = cublas_arguments(
-            op, a.spec.shape, b.spec.shape, multiplied,
-            out_dtype=dtype, tf32=low.options.precision == "tf32", epilogue=epilogue,
+            op, a.spec.shape, b.spec.shape, a.spec.dtype,
+            out_dtype=d.spec.dtype, tf32=low.options.precision == "tf32", epilogue=epilogue,
         )  # fmt: skip
-        casts: list[Instruction] = []
-        if multiplied != dtype:
-            (a, cast_a), (b, cast_b) = (rounded(low, o, multiplied) for o in (a, b))
-            casts = [cast_a, cast_b]
         named = {"a": a, "b": b, "c": d, "d": d} | ({"bias": bias} if bias is not None else {})
         alignments = Alignments.of(**{n: o.alignment for n, o in named.items()})
         plan = low.libraries.products.plan(arguments, alignments=alignments)
@@ -96,8 +89,7 @@ def product(
         operands.append(low.temporary((plan.workspace + WORKSPACE - ALIGNMENT,), "uint8"))
     call = LibraryCall(_describe(arguments), run)
     writes = (d, bias) if bias is not None and arguments.writes_bias else (d,)
-    made = Instruction(call, tuple(operands), writes, provider=_provider(epilogue, low))
-    return [*casts, made]
+    return [Instruction(call, tuple(operands), writes, provider=_provider(epilogue, low))]
 
 
 def with_sum(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -122,7 +114,8 @@ def plain(low: Lowering, step: Step) -> list[Instruction] | None:
 
 def _plain(op: MatMul, y: Operand, a: Operand, b: Operand) -> Instruction:
     numbers = matrices(a.spec.shape, b.spec.shape, op.transpose_a, op.transpose_b)
-    return launch("matmul", y.spec.dtype, (y, a, b, NULL, numbers), (y,))
+    name = "matmul" if y.spec.dtype == a.spec.dtype else "matmul_whole"
+    return launch(name, a.spec.dtype, (y, a, b, NULL, numbers), (y,))
 
 
 def accepts_product(op: Fused, inputs: Sequence[Value], libraries: Libraries) -> bool:

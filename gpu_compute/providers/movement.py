@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from cortex.compute.spec import ITEM_BYTES
 from ..instruction import Instruction, copy
 from ..kernels.geometry import Move, moves_of
 from ..lowering import Lowering
+from ..stored import rounded
 from .launch import launch
 
 TILE = 32  # from this many rows and columns on, a transpose goes through shared memory
@@ -60,8 +62,8 @@ def moved(target: Operand, source: Operand, move: Move) -> list[Instruction]:
 def fill(target: Operand, value: float) -> Instruction:
     """Return the instruction that fills a dense value with one number, as bits of its size."""
     item = ITEM_BYTES[target.spec.dtype]
-    unsigned = {1: np.uint8, 4: np.uint32, 8: np.uint64}[item]
-    bits = int(np.array([value]).astype(target.spec.dtype).view(unsigned)[0])
+    held = rounded(np.array([value]), target.spec.dtype)
+    bits = int.from_bytes(held.tobytes(), sys.byteorder)
     return launch("fill", raw(item), (target, bits, target.spec.size), (target,))
 
 

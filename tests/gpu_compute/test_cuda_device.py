@@ -110,7 +110,7 @@ def test_out_of_memory_is_said_in_our_words(machine: Machine) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(nvrtc.available() is not None, reason="NVRTC is not installed")
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_everything_a_step_launches_compiles_for_an_h100(
     machine: Machine, monkeypatch, precision
 ) -> None:

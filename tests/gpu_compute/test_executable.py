@@ -191,7 +191,7 @@ def test_a_capture_that_a_library_breaks_is_said_in_our_words(monkeypatch) -> No
     monkeypatch.setattr(one.device, "end_capture", broken)
     with pytest.raises(
         BackendError,
-        match=r"could not be captured .*RuntimeError: cudaError.*CudaBackend\(capture=False\) runs it",
+        match=r"could not be captured .*RuntimeError: cudaError.*'cuda:capture=false' runs it",
     ):
         executable.run()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gpu_steps import mlp, small_lenet, state, train, training
+from gpu_steps import mlp, residual, small_lenet, state, train, training
 
 from cortex import verify as networks
 from cortex.compute import Program, availability, get_backend, verify
@@ -91,6 +91,16 @@ def test_training_agrees(gpu, network, other: str) -> None:
     here = training(network(), gpu, adam=False)
     there = training(network(), backend() if other == "emulated" else "cpu", adam=False)
     np.testing.assert_allclose(train(here, 8), train(there, 8), rtol=1e-4)
+
+
+@pytest.mark.parametrize("network", [mlp, small_lenet, residual], ids=["mlp", "lenet", "residual"])
+@pytest.mark.parametrize(("precision", "unit"), [("bfloat16", 2**-8), ("float16", 2**-11)])
+def test_training_in_16_bits_agrees(gpu, network, precision: str, unit: float) -> None:
+    from cortex.gpu_compute.backend import CudaBackend
+
+    here = training(network(), CudaBackend(gpu.device, precision=precision), adam=False)
+    there = training(network(), backend(precision=precision), adam=False)
+    np.testing.assert_allclose(train(here, 4), train(there, 4), rtol=4 * unit)
 
 
 def test_a_replay_allocates_nothing(gpu) -> None:

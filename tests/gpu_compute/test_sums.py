@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from rounding import held
 
 from cortex.compute import Program
 from cortex.compute.numpy_backend import NumpyBackend
 from cortex.compute.ops import MatMul, Reduce
+from cortex.compute.spec import HALVES
 from cortex.compute.verify import close, execute
 from cortex.gpu_compute.backend import CudaBackend
 from cortex.gpu_compute.device import Libraries
@@ -15,8 +17,6 @@ from cortex.gpu_compute.emulated import EmulatedDevice
 from cortex.gpu_compute.libraries.emulated import EmulatedProducts
 from cortex.gpu_compute.libraries.errors import Unsupported
 from cortex.gpu_compute.passes.sums import ProductWithSum, join_sums
-
-from .conftest import backend
 
 
 def gradients(dtype: str = "float32", first: bool = False) -> Program:
@@ -67,6 +67,19 @@ def test_only_a_sum_behind_its_product_is_joined() -> None:
     assert join_sums(early) is early
 
 
-def test_rounded_operands_are_not_summed() -> None:
-    report = backend(precision="bfloat16").compile(gradients()).report
-    assert not any("bgrad" in name for name in report.providers())
+@pytest.mark.parametrize("half", HALVES)
+@pytest.mark.parametrize("device", [EmulatedDevice, Simple])
+def test_products_of_16_bits_take_their_sums_along(half: str, device) -> None:
+    """Whole sums of rounded operands, by the library's epilogue or beside the product."""
+    generator = np.random.default_rng(0)
+    given = {n: generator.normal(size=v.shape) for n, v in gradients().inputs.items()}
+    got = execute(CudaBackend(device(), precision=half), gradients(), given)
+    joined = f"cublasLt {half} bgrad_left" in got.report.providers()
+    assert joined == (device is EmulatedDevice)
+    dy, x = (held(np.float32(given[n]), half).astype(float) for n in ("dy", "x"))
+    for name, wanted in (
+        ("dw", dy.T @ x),
+        ("db", dy.sum(0)),
+        ("other", np.float32(given["x"]).sum(0)),
+    ):
+        np.testing.assert_allclose(got.read(name), wanted, rtol=1e-5, atol=1e-6)

@@ -8,14 +8,19 @@ import numpy as np
 
 import cortex
 from cortex.layers import (
+    AveragePooling,
     BatchNormalisation,
     Convolution,
     Dropout,
+    GlobalAveragePooling,
     Input,
     Linear,
     MaxPooling,
     Relu,
+    Residual,
+    Sequence,
     Softmax,
+    Tanh,
 )
 from cortex.optimise.optimisers import Adam, Sgd
 
@@ -41,6 +46,40 @@ def small_lenet() -> cortex.Network:
     )  # fmt: skip
 
 
+def smooth() -> cortex.Network:
+    """Convolutions, averages and batch normalisation without a kink, on images of 14 x 14."""
+    return cortex.Network(
+        [
+            ("image", Input(1, 14, 14)),
+            Convolution(6, 3), Tanh(), AveragePooling(2), BatchNormalisation(),
+            Convolution(7, 3), Tanh(), Linear(19), Tanh(), Linear(5), Softmax(),
+        ],
+        seed=3,
+    )  # fmt: skip
+
+
+def residual() -> cortex.Network:
+    """Two residual blocks with batch normalisation, one that strides, on images of 8 x 8."""
+    body = [
+        Convolution(8, 3, padding=1),
+        BatchNormalisation(),
+        Relu(),
+        Convolution(8, 3, padding=1),
+    ]
+    shorter = [Convolution(16, 3, stride=2, padding=1), BatchNormalisation(), Relu()]
+    shortcut = Sequence((Convolution(16, 1, stride=2), BatchNormalisation()))
+    return cortex.Network(
+        [
+            ("image", Input(3, 8, 8)),
+            Convolution(8, 3, padding=1), BatchNormalisation(), Relu(),
+            Residual((*body, BatchNormalisation())), Relu(),
+            Residual((*shorter, Convolution(16, 3, padding=1), BatchNormalisation()), shortcut), Relu(),
+            GlobalAveragePooling(), Linear(5), Softmax(),
+        ],
+        seed=3,
+    )  # fmt: skip
+
+
 def images(step: Any, count: int) -> np.ndarray:
     """Draw images for a step."""
     spec, generator = step.columns["image"], np.random.default_rng(5)
@@ -50,13 +89,19 @@ def images(step: Any, count: int) -> np.ndarray:
 
 
 def training(
-    network: cortex.Network, backend: Any, batch: int = BATCH, memory: Any = None, adam: bool = True
+    network: cortex.Network,
+    backend: Any,
+    batch: int = BATCH,
+    memory: Any = None,
+    adam: bool = True,
+    loss_scale: float | None = None,
 ) -> Any:
     """Return a training step; by momentum where roundings are compared, as Adam blows tiny gradients up."""
     optimiser = Adam(0.01) if adam else Sgd(0.05, momentum=0.9)
     return cortex.training_step(
-        network, optimiser=optimiser, batch_size=batch, backend=backend, memory=memory, seed=9
-    )
+        network, optimiser=optimiser, batch_size=batch, loss_scale=loss_scale, backend=backend,
+        memory=memory, seed=9,
+    )  # fmt: skip
 
 
 def train(step: Any, steps: int, start: int = 0) -> list[float]:

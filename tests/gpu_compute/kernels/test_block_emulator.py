@@ -128,7 +128,9 @@ def cases():
     index[50] = 9
     yield "scatter_add", (zeros(5, 37), index, 8, updates, cell(), 5, 37, 70)
     a, b = normal(70, 20), normal(66, 20)
-    yield "matmul", (zeros(70, 66), a, b, normal(66), matrices(a.shape, b.shape, False, True))
+    product = matrices(a.shape, b.shape, False, True)
+    yield "matmul", (zeros(70, 66), a, b, normal(66), product)
+    yield "matmul_whole", (zeros(70, 66), a, b, None, product)
     w, small = normal(70, 3, 3, 3), normal(2, 70, 5, 4)
     g = convolving(window, image.shape, w.shape, 1)
     yield "convolution", (zeros(*small.shape), image, w, None, g)

@@ -70,7 +70,12 @@ def test_half_floats():
     a, b = stored(normal(20, 33), "bfloat16"), stored(normal(33, 9), "bfloat16")
     y = np.zeros((20, 9), np.uint16)
     run("matmul", y, a, b, None, matrices(a.shape, b.shape), dtype="bfloat16")
-    close(numbers(y, "bfloat16"), numbers(a, "bfloat16") @ numbers(b, "bfloat16"), "bfloat16")
+    wanted = numbers(a, "bfloat16") @ numbers(b, "bfloat16")
+    close(numbers(y, "bfloat16"), wanted, "bfloat16")
+    whole = np.zeros((20, 9), np.float32)
+    run("matmul_whole", whole, a, b, None, matrices(a.shape, b.shape), dtype="bfloat16")
+    close(whole, wanted)
+    np.testing.assert_array_equal(y, stored(whole, "bfloat16"))
 
 
 def test_a_users_activation_ends_the_product():

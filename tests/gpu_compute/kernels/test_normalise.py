@@ -74,26 +74,27 @@ def test_statistics_need_not_be_kept():
     close(y, expected(LayerNormalisation((1,), EPSILON), x, scale, bias), scale=4)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", HALF])
 @pytest.mark.parametrize("last", [False, True], ids=["channels-first", "channels-last"])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (4, 3, 35), (5, 70, 49), (130, 2, 1)], ids=str)
 def test_batch_norm(shape, last, dtype):
     """x [N, C, S], statistics by parts: rows of channels-first memory, column parts of channels-last memory."""
     n, c, inner = shape
     order = (0, 2, 1) if last else (0, 1, 2)
-    plain, c_dy = 2 * normal(*shape, dtype=dtype) + 3, normal(*shape, dtype=dtype)
-    x, dy = (np.ascontiguousarray(a.transpose(order)) for a in (plain, c_dy))
-    scale, bias = normal(c, dtype=dtype), normal(c, dtype=dtype)
+    kind = arithmetic(dtype)
+    plain, c_dy = 2 * normal(*shape, dtype=kind) + 3, normal(*shape, dtype=kind)
+    x, dy = (stored(np.ascontiguousarray(a.transpose(order)), dtype) for a in (plain, c_dy))
+    scale, bias = normal(c, dtype=kind), normal(c, dtype=kind)
     rows, parts = n * inner, 3 if last else n
     size = -(-rows // parts) if last else inner
-    stats = np.zeros((6, parts, c), dtype)
-    mean, variance, total, total_z = np.zeros((4, c), dtype)
+    stats = np.zeros((6, parts, c), kind)
+    mean, variance, total, total_z = np.zeros((4, c), kind)
     y, dx = np.zeros_like(x), np.zeros_like(x)
     if last:
         run("moments_columns", stats[0], stats[1], x, rows, c, parts, dtype=dtype)
     else:
         run("moments_rows", stats[0], stats[1], x, n * c, inner, dtype=dtype)
-    run("moments_merge", mean, variance, stats[0], stats[1], c, parts, size, rows, dtype=dtype)
+    run("moments_merge", mean, variance, stats[0], stats[1], c, parts, size, rows, dtype=kind)
     sizes = (c, 1 if last else inner, x.size)
     run("channel_norm", y, x, mean, variance, scale, bias, EPSILON, *sizes, dtype=dtype)
     if last:
@@ -103,21 +104,21 @@ def test_batch_norm(shape, last, dtype):
         given = (stats[2], stats[3], x, dy, mean, variance, EPSILON, n * c, c, inner)
         run("channel_gradient_rows", *given, dtype=dtype)
     for k, sums in ((2, total), (3, total_z)):
-        run("sum_columns", sums, stats[k], 1, parts, c, 1, dtype=dtype)
+        run("sum_columns", sums, stats[k], 1, parts, c, 1, dtype=kind)
     given = (dx, x, dy, mean, variance, scale, total, total_z, EPSILON, rows, *sizes)
     run("channel_norm_gradient", *given, dtype=dtype)
 
     op = BatchNormalisation((0, 2), EPSILON)
-    wide = [a.astype(np.float64) for a in (plain, scale, bias)]
-    wanted_y, wanted_mean, wanted_variance = expected(op, *wide)
-    wanted = gradients(op, wide, [c_dy, None, None])
     back = (0, 2, 1) if last else (0, 1, 2)
-    close(mean, wanted_mean, dtype, 2)
-    close(variance, wanted_variance, dtype, 8)
-    close(y.transpose(back), wanted_y, dtype, 8)
-    close(dx.transpose(back), wanted[0], dtype, 30, least=1)
-    close(total_z, wanted[1], dtype, 60, least=1)
-    close(total, wanted[2], dtype, 8)
+    given = [wide(x, dtype).transpose(back), scale.astype(np.float64), bias.astype(np.float64)]
+    wanted_y, wanted_mean, wanted_variance = expected(op, *given)
+    wanted = gradients(op, given, [wide(dy, dtype).transpose(back), None, None])
+    close(mean, wanted_mean, kind, 2)
+    close(variance, wanted_variance, kind, 8)
+    close(numbers(y, dtype).transpose(back), wanted_y, dtype, 8)
+    close(numbers(dx, dtype).transpose(back), wanted[0], dtype, 30, least=1)
+    close(total_z, wanted[1], kind, 60, least=1)
+    close(total, wanted[2], kind, 8)
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 6])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from device_cases import expected, needs_compiler, normal, run
+from device_cases import expected, needs_compiler, normal, numbers, run, stored
 
 from cortex.compute import philox
 from cortex.compute.ops import Dropout
@@ -57,6 +57,20 @@ def test_a_part_of_a_batch_has_the_numbers_of_the_part(first):
     run("random_normal", y, *state(), NUMBER, block, 13)
     wanted = philox.normal(13, SEED, STEP, NUMBER, first=first)
     np.testing.assert_allclose(y, wanted, rtol=2e-7, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("size", [1, 2, 3, 1027])
+def test_dropout_of_half_floats_has_the_mask_of_float32(size, dtype):
+    x, p = stored(normal(size), dtype), 0.3
+    noise = philox.uniform(size, SEED, STEP, NUMBER)
+    scale = np.float32(1 / (1 - p))
+    wanted = stored(np.where(noise < np.float32(p), 0, numbers(x, dtype) * scale), dtype)
+    y = np.full(size + 1, 7, np.uint16)
+    run("dropout", y, x, *state(), NUMBER, 0, p, 1 / (1 - p), size, dtype=dtype)
+    np.testing.assert_array_equal(y, [*wanted, 7])
+    run("dropout", x, x, *state(), NUMBER, 0, p, 1 / (1 - p), size, dtype=dtype)  # in place
+    np.testing.assert_array_equal(x, wanted)
 
 
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9])

@@ -27,7 +27,7 @@ finally:
     sys.path.remove(str(HERE))
 
 pytestmark = pytest.mark.slow
-STRICT, TF32, BF16 = ("float32", "0"), ("float32", "1"), ("bfloat16", "0")
+STRICT, TF32, BF16, F16 = ("float32", "0"), ("float32", "1"), ("bfloat16", "0"), ("float16", "0")
 
 
 def libraries() -> list[Path]:
@@ -63,7 +63,9 @@ def plans(device, network: str, dtype: str, tf32: str, deterministic: str = "0")
 
 
 @pytest.mark.parametrize("network", sorted(networks.NETWORKS))
-@pytest.mark.parametrize(("dtype", "tf32"), [STRICT, TF32, BF16], ids=["strict", "tf32", "bf16"])
+@pytest.mark.parametrize(
+    ("dtype", "tf32"), [STRICT, TF32, BF16, F16], ids=["strict", "tf32", "bf16", "f16"]
+)
 def test_every_graph_is_accepted(device, network, dtype, tf32, record_property) -> None:
     found = plans(device, network, dtype, tf32)
     assert len(found) == len(networks.NETWORKS[network](dtype))

@@ -39,7 +39,9 @@ class Layer:
             yield dnn.ConvolutionForward(x, w, **shared, bias=True, activation="relu")
         else:
             yield dnn.ConvolutionForward(x, w, **shared)
-        yield dnn.ConvolutionKernelGradient(x, w, **shared)
+        # cuDNN keeps sums of 16 bits whole only where channels come in eights
+        whole = "float32" if self.inputs % 8 == 0 else dtype
+        yield dnn.ConvolutionKernelGradient(x, w, **shared, out_dtype=whole)
         if not self.first:
             yield dnn.ConvolutionInputGradient(x, w, **shared)
         if not self.biased:
