@@ -17,6 +17,7 @@ from .lowering import check_supported
 from .memory import DeviceMemory
 from .options import Options
 from .passes.layout import channels_last
+from .passes.normalisation import is_gradient, normalise
 from .passes.sums import join_sums
 
 # A launch in a graph costs about 2 microseconds (an estimate), in which 64 KiB are read from the caches many times.
@@ -66,7 +67,7 @@ class CudaBackend:
             BackendError: the memory is another device's, its state differs in shape or dtype, or the program does not
                 fit into what the device has free.
         """
-        from .providers import accepts_epilogue, keeps
+        from .providers import accepts_epilogue, accepts_graph, keeps
 
         if memory is None:
             memory = DeviceMemory(self.device)
@@ -76,8 +77,10 @@ class CudaBackend:
                 f"{' of another one' if isinstance(memory, DeviceMemory) else ''}"
             )
         check_supported(program, self.name)
-        program = simplify(decompose(program, keeps))
-        program = self._channels_last(program)
+        accepts = partial(accepts_graph, self.libraries)
+        program = simplify(decompose(program, lambda s: keeps(s) or is_gradient(s)))
+        program = normalise(self._channels_last(program), accepts)
+        program = simplify(decompose(program, lambda s: not is_gradient(s)))
         program = simplify(fuse_maps(program, SMALL))
         if self.libraries.products is not None and self.libraries.multiplies_in == "float32":
             program = join_sums(program)

@@ -12,7 +12,13 @@ from .lrn import LocalResponseNormalisation
 from .map import Map
 from .matmul import MatMul
 from .movement import Concatenate, Pad, Reshape, Slice, Transpose
-from .normalisation import BatchNormalisation, LayerNormalisation, Normalisation, RmsNormalisation
+from .normalisation import (
+    BatchNormalisation,
+    BatchNormalisationGradient,
+    LayerNormalisation,
+    Normalisation,
+    RmsNormalisation,
+)
 from .pool import Pool, PoolGradient
 from .random import Random
 from .reduce import Reduce
@@ -29,13 +35,14 @@ PRIMITIVES = (
 COMPOSITES = (
     Softmax, LogSoftmax, SoftmaxCrossEntropy, BatchNormalisation, Normalisation, LayerNormalisation, RmsNormalisation,
     LocalResponseNormalisation, Dropout, Linear, BiasedConvolution, Embedding, StopGradient, Scan,
-    AllReduce, SharedBatchNormalisation,
+    AllReduce, SharedBatchNormalisation, BatchNormalisationGradient,
 )  # fmt: skip
 
 __all__ = [
-    "COMPOSITES", "PRIMITIVES", "AllReduce", "BatchNormalisation", "BiasedConvolution", "Concatenate", "Convolution",
-    "ConvolutionInputGradient", "ConvolutionKernelGradient", "Dropout", "Embedding", "Gather", "LayerNormalisation",
-    "Linear", "LocalResponseNormalisation", "LogSoftmax", "Map", "MatMul", "Normalisation", "Pad", "Pool",
-    "PoolGradient", "Random", "Reduce", "Reshape", "RmsNormalisation", "ScatterAdd", "Scan",
-    "SharedBatchNormalisation", "Slice", "Softmax", "SoftmaxCrossEntropy", "StopGradient", "Transpose", "Window",
+    "AllReduce", "BatchNormalisation", "BatchNormalisationGradient", "BiasedConvolution", "COMPOSITES", "Concatenate",
+    "Convolution", "ConvolutionInputGradient", "ConvolutionKernelGradient", "Dropout", "Embedding", "Gather",
+    "LayerNormalisation", "Linear", "LocalResponseNormalisation", "LogSoftmax", "Map", "MatMul", "Normalisation",
+    "PRIMITIVES", "Pad", "Pool", "PoolGradient", "Random", "Reduce", "Reshape", "RmsNormalisation", "Scan",
+    "ScatterAdd", "SharedBatchNormalisation", "Slice", "Softmax", "SoftmaxCrossEntropy", "StopGradient", "Transpose",
+    "Window",
 ]  # fmt: skip

@@ -39,7 +39,9 @@ from cortex.compute.program import Op, Step, Value
 
 from ..device import Libraries
 from ..instruction import Instruction
+from ..libraries.dnn import Description
 from ..lowering import Lowering
+from ..passes.graph import DnnGraph
 from ..passes.layout import ChannelsLast
 from ..passes.sums import ProductWithSum
 
@@ -47,7 +49,18 @@ Provider = Callable[[Lowering, Step], list[Instruction] | None]
 
 
 def _table() -> dict[type[Op], tuple[Provider, ...]]:
-    from . import composites, convolution, maps, matrix, movement, pooling, random, reduction, rows
+    from . import (
+        composites,
+        convolution,
+        dnn,
+        maps,
+        matrix,
+        movement,
+        pooling,
+        random,
+        reduction,
+        rows,
+    )
 
     return {
         Map: (maps.map_,),
@@ -76,6 +89,7 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
         RmsNormalisation: (composites.row_normalisation,),
         LocalResponseNormalisation: (composites.local_response,),
         BatchNormalisation: (composites.batch_normalisation,),
+        DnnGraph: (dnn.graph,),
     }
 
 
@@ -93,6 +107,13 @@ def accepts_epilogue(op: Fused, inputs: Sequence[Value], libraries: Libraries) -
     from .matrix import accepts_product
 
     return accepts_product(op, inputs, libraries) or accepts_convolution(op, inputs, libraries)
+
+
+def accepts_graph(libraries: Libraries, description: Description) -> bool:
+    """Whether a library has a plan for what is described."""
+    from .dnn import planned
+
+    return planned(libraries, description) is not None
 
 
 _providers: dict[type[Op], tuple[Provider, ...]] = {}

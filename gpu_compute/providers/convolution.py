@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cortex.compute.ops import (
@@ -12,20 +12,20 @@ from cortex.compute.ops import (
     ConvolutionKernelGradient,
 )
 from cortex.compute.ops.fused import Fused
-from cortex.compute.passes.memory import ALIGNMENT
 from cortex.compute.plan.storage import Operand
 from cortex.compute.program import Op, Step, Value
 from cortex.compute.spec import Shape
 
-from ..device import Libraries, LibraryCall
+from ..device import Libraries
 from ..instruction import Instruction
 from ..kernels.geometry import Structure, convolving
 from ..kernels.launch import parts_of
 from ..lowering import Lowering
 from ..passes.layout import ChannelsLast, permuted, to_first, to_last
 from .casts import half, rounded, widened
+from .dnn import library_call, planned
 from .launch import NULL, launch
-from .matrix import WORKSPACE, epilogue_of, is_row, say_once
+from .matrix import epilogue_of, is_row, say_once
 from .movement import permuted as copy_permuted
 from .reduction import sum_parts
 
@@ -62,7 +62,7 @@ def accepts_convolution(op: Fused, inputs: Sequence[Value], libraries: Libraries
     if count and not (inputs[-1].dtype == out.dtype and is_row(inputs[-1].shape, out.shape)):
         return False
     x, w = (permuted(v.shape, to_first(v.spec.rank)) for v in inputs[:2])
-    return _planned(libraries, _forward(libraries, inner.op, x, w, epilogue)) is not None
+    return planned(libraries, _forward(libraries, inner.op, x, w, epilogue), say_once) is not None
 
 
 def convolution(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -98,19 +98,6 @@ def _forward(
     )  # fmt: skip
 
 
-def _planned(libraries: Libraries, description: Description) -> Any:
-    """Return the library's plan, or None where it refuses."""
-    from ..libraries.errors import Unsupported
-
-    if libraries.dnn is None:
-        return None
-    try:
-        return libraries.dnn.plan(description)
-    except Unsupported as error:
-        say_once(error)
-        return None
-
-
 def _by_library(
     low: Lowering, op: Op, target: Operand, inputs: tuple[Operand, ...], epilogue: str
 ) -> list[Instruction] | None:
@@ -134,7 +121,7 @@ def _by_library(
         names = ("x", "dy")
     else:
         return None
-    plan = _planned(low.libraries, description)
+    plan = planned(low.libraries, description, say_once)
     if plan is None:
         return None
     before: list[Instruction] = []
@@ -147,28 +134,6 @@ def _by_library(
     call = library_call(low, plan, operands, (result,), f"cuDNN {low.options.precision}")
     after = [] if result is target else [widened(result, dtype, target)]
     return [*before, call, *after]
-
-
-def library_call(
-    low: Lowering,
-    plan: Any,
-    operands: Mapping[str, Operand],
-    writes: tuple[Operand, ...],
-    provider: str,
-) -> Instruction:
-    """Return the instruction that runs a plan of cuDNN, with its workspace from the arena."""
-    names, given = tuple(operands), tuple(operands.values())
-    if plan.workspace:
-        given += (low.temporary((plan.workspace + WORKSPACE - ALIGNMENT,), "uint8"),)
-
-    def run(addresses: Sequence[int], stream: int) -> None:
-        named = dict(zip(names, addresses[: len(names)], strict=True))
-        workspace = -(-addresses[-1] // WORKSPACE) * WORKSPACE if plan.workspace else 0
-        plan.run(named, workspace=workspace, stream=stream)
-
-    return Instruction(
-        LibraryCall(type(plan.description).__name__, run), given, writes, provider=provider
-    )
 
 
 def _plain(
