@@ -16,6 +16,8 @@ from .executable import CudaExecutable
 from .lowering import check_supported
 from .memory import DeviceMemory
 from .options import Options
+from .passes.attention import attend
+from .passes.gates import gate_products
 from .passes.layout import channels_last
 from .passes.normalisation import is_gradient, normalise
 from .passes.sums import join_sums
@@ -68,6 +70,7 @@ class CudaBackend:
                 fit into what the device has free.
         """
         from .providers import accepts_epilogue, accepts_graph, keeps
+        from .providers.matrix import accepts_gate
 
         if memory is None:
             memory = DeviceMemory(self.device)
@@ -78,13 +81,15 @@ class CudaBackend:
             )
         check_supported(program, self.name)
         accepts = partial(accepts_graph, self.libraries)
+        program = attend(program, self.libraries.multiplies_in, accepts)
         program = simplify(decompose(program, lambda s: keeps(s) or is_gradient(s)))
         program = normalise(self._channels_last(program), accepts)
         program = simplify(decompose(program, lambda s: not is_gradient(s)))
         program = simplify(fuse_maps(program, SMALL))
         if self.libraries.products is not None and self.libraries.multiplies_in == "float32":
             program = join_sums(program)
-        program = fuse_epilogues(program, partial(accepts_epilogue, libraries=self.libraries))
+        program = fuse_epilogues(program, partial(accepts_epilogue, self.libraries, self.options))
+        program = gate_products(program, partial(accepts_gate, self.libraries, self.options))
         program = updates_last(isolate(program))
         return CudaExecutable(program, memory, self.options, self.libraries)
 

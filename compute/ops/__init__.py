@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .all_reduce import AllReduce, SharedBatchNormalisation
+from .attention import Attention, AttentionGradient
 from .convolution import Convolution, ConvolutionInputGradient, ConvolutionKernelGradient
 from .dropout import Dropout
 from .embedding import Embedding
@@ -35,14 +36,14 @@ PRIMITIVES = (
 COMPOSITES = (
     Softmax, LogSoftmax, SoftmaxCrossEntropy, BatchNormalisation, Normalisation, LayerNormalisation, RmsNormalisation,
     LocalResponseNormalisation, Dropout, Linear, BiasedConvolution, Embedding, StopGradient, Scan,
-    AllReduce, SharedBatchNormalisation, BatchNormalisationGradient,
+    AllReduce, SharedBatchNormalisation, BatchNormalisationGradient, Attention, AttentionGradient,
 )  # fmt: skip
 
 __all__ = [
-    "AllReduce", "BatchNormalisation", "BatchNormalisationGradient", "BiasedConvolution", "COMPOSITES", "Concatenate",
-    "Convolution", "ConvolutionInputGradient", "ConvolutionKernelGradient", "Dropout", "Embedding", "Gather",
-    "LayerNormalisation", "Linear", "LocalResponseNormalisation", "LogSoftmax", "Map", "MatMul", "Normalisation",
-    "PRIMITIVES", "Pad", "Pool", "PoolGradient", "Random", "Reduce", "Reshape", "RmsNormalisation", "Scan",
-    "ScatterAdd", "SharedBatchNormalisation", "Slice", "Softmax", "SoftmaxCrossEntropy", "StopGradient", "Transpose",
-    "Window",
+    "COMPOSITES", "PRIMITIVES", "AllReduce", "Attention", "AttentionGradient", "BatchNormalisation",
+    "BatchNormalisationGradient", "BiasedConvolution", "Concatenate", "Convolution", "ConvolutionInputGradient",
+    "ConvolutionKernelGradient", "Dropout", "Embedding", "Gather", "LayerNormalisation", "Linear",
+    "LocalResponseNormalisation", "LogSoftmax", "Map", "MatMul", "Normalisation", "Pad", "Pool", "PoolGradient",
+    "Random", "Reduce", "Reshape", "RmsNormalisation", "Scan", "ScatterAdd", "SharedBatchNormalisation", "Slice",
+    "Softmax", "SoftmaxCrossEntropy", "StopGradient", "Transpose", "Window",
 ]  # fmt: skip

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 
 from cortex.compute import math as m
 from cortex.compute.expression import symbol
-from cortex.compute.ops import BatchNormalisation, BatchNormalisationGradient, Map
+from cortex.compute.ops import BatchNormalisation, BatchNormalisationGradient
 from cortex.compute.passes.simplify import remove_dead
 from cortex.compute.program import Program, Step, Value, begin_copy, count_uses, finish_copy
 
 from ..libraries import dnn
+from .gates import GATES, computes
 from .graph import DnnGraph
 from .layout import permuted, to_first
 
@@ -26,7 +27,6 @@ Accepts = Callable[[dnn.Description], bool]
 X, Y = symbol(0), symbol(1)
 SUMS = (X + Y, Y + X)
 RELUS = (m.maximum(X, 0), m.maximum(X, 0.0))
-GATES = (X * m.where(Y > 0, 1, 0), X * m.where(Y > 0.0, 1, 0))  # of cotangent and result
 
 
 def normalise(program: Program, accepts: Accepts) -> Program:
@@ -119,11 +119,11 @@ class _Copier:
         step = self._only_reader(y)
         residual: tuple[Value, ...] = ()
         steps: tuple[Step, ...] = ()
-        if step and _computes(step, SUMS):
+        if step and computes(step, SUMS):
             residual, steps = tuple(v for v in step.inputs if v is not y), (step,)
             step = self._only_reader(step.outputs[0])
         there = all(v in self.place and v.spec == y.spec for v in residual)
-        if step is None or not there or not _computes(step, RELUS):
+        if step is None or not there or not computes(step, RELUS):
             return _End(y)
         return _End(step.outputs[0], True, residual, (*steps, step))
 
@@ -133,7 +133,7 @@ class _Copier:
     def _gate(self, step: Step) -> bool:
         """Leave the gradient of a relu to the graph that is the first to read it."""
         gate = step.outputs[0]
-        if not _computes(step, GATES) or not self.readers[gate]:
+        if not computes(step, GATES) or not self.readers[gate]:
             return False
         (c, result), reader = step.inputs, self.readers[gate][0]
         if result not in self.mask or c.spec != gate.spec or gate is not reader.inputs[0]:
@@ -183,12 +183,3 @@ def _image(step: Step) -> tuple[tuple[int, ...], float, str]:
     image = step.outputs[0].spec
     epsilon: float = step.op.epsilon  # type: ignore[attr-defined]
     return permuted(image.shape, to_first(image.rank)), epsilon, image.dtype
-
-
-def _computes(step: Step, expressions: tuple[object, ...]) -> bool:
-    """Whether a step computes just one of some expressions."""
-    return (
-        isinstance(step.op, Map)
-        and len(step.outputs) == 1
-        and step.op.expressions[0] in expressions
-    )

@@ -41,6 +41,8 @@ from ..device import Libraries
 from ..instruction import Instruction
 from ..libraries.dnn import Description
 from ..lowering import Lowering
+from ..options import Options
+from ..passes.gates import GatedProduct, ProductWithMask
 from ..passes.graph import DnnGraph
 from ..passes.layout import ChannelsLast
 from ..passes.sums import ProductWithSum
@@ -67,13 +69,15 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
         Reduce: (reduction.reduce,),
         MatMul: (matrix.matmul, matrix.plain),
         ProductWithSum: (matrix.with_sum,),
+        ProductWithMask: (matrix.with_mask,),
+        GatedProduct: (matrix.gated,),
         Fused: (matrix.fused, convolution.convolution),
-        ChannelsLast: (convolution.convolution, pooling.pool, pooling.pool_gradient),
+        ChannelsLast: (convolution.convolution, pooling.pool),
         Convolution: (convolution.convolution,),
         ConvolutionInputGradient: (convolution.convolution,),
         ConvolutionKernelGradient: (convolution.convolution,),
         Pool: (pooling.pool,),
-        PoolGradient: (pooling.pool_gradient,),
+        PoolGradient: (pooling.pool,),
         Gather: (rows.gather,),
         ScatterAdd: (rows.scatter_add,),
         Slice: (movement.movement,),
@@ -101,12 +105,16 @@ def keeps(step: Step) -> bool:
     return keeps_composite(step) or keeps_dropout(step)
 
 
-def accepts_epilogue(op: Fused, inputs: Sequence[Value], libraries: Libraries) -> bool:
+def accepts_epilogue(
+    libraries: Libraries, options: Options, op: Fused, inputs: Sequence[Value]
+) -> bool:
     """Whether a library finishes the result of an op itself."""
     from .convolution import accepts_convolution
     from .matrix import accepts_product
 
-    return accepts_product(op, inputs, libraries) or accepts_convolution(op, inputs, libraries)
+    return accepts_product(libraries, options, op, inputs) or accepts_convolution(
+        op, inputs, libraries
+    )
 
 
 def accepts_graph(libraries: Libraries, description: Description) -> bool:
