@@ -62,8 +62,13 @@ def plans(device, network: str, dtype: str, tf32: str, deterministic: str = "0")
     return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
 
 
-@pytest.mark.parametrize("network", sorted(networks.NETWORKS))
-@pytest.mark.parametrize(("dtype", "tf32"), [STRICT, TF32, BF16], ids=["strict", "tf32", "bf16"])
+CONVOLUTIONAL = [(n, *mode) for n in networks.CONVOLUTIONAL for mode in (STRICT, TF32, BF16)]
+
+
+@pytest.mark.parametrize(
+    ("network", "dtype", "tf32"),
+    [*CONVOLUTIONAL, ("transformer", *BF16), ("transformer", "float16", "0")],
+)
 def test_every_graph_is_accepted(device, network, dtype, tf32, record_property) -> None:
     found = plans(device, network, dtype, tf32)
     assert len(found) == len(networks.NETWORKS[network](dtype))
@@ -79,8 +84,9 @@ def test_every_graph_is_accepted(device, network, dtype, tf32, record_property) 
     )
 
 
-def test_deterministic_graphs_are_accepted(device) -> None:
-    found = plans(device, "resnet18", "bfloat16", "0", "1")
+@pytest.mark.parametrize("network", ["resnet18", "transformer"])
+def test_deterministic_graphs_are_accepted(device, network) -> None:
+    found = plans(device, network, "bfloat16", "0", "1")
     assert found and not [line["refused"] for line in found if "refused" in line]
 
 
