@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from cortex.compute.ops import Attention, AttentionGradient
-from cortex.compute.program import Program, Step, Value, rewrite
+from cortex.compute.program import Op, Program, Step, Value, rewrite
 
 from ..libraries import dnn
 from .graph import DnnGraph
 
-KINDS = {Attention: dnn.AttentionForward, AttentionGradient: dnn.AttentionBackward}
+KINDS: dict[type[Op], type[dnn.AttentionForward | dnn.AttentionBackward]] = {
+    Attention: dnn.AttentionForward,
+    AttentionGradient: dnn.AttentionBackward,
+}
 HALVES = ("bfloat16", "float16")  # cuDNN refuses the gradient of float32 attention
 
 
