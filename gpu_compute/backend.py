@@ -19,7 +19,7 @@ from .options import Options
 from .passes.attention import attend
 from .passes.gates import gate_products
 from .passes.layout import channels_last
-from .passes.normalisation import is_gradient, normalise
+from .passes.normalisation import normalise
 from .passes.sums import join_sums
 
 # A launch in a graph costs about 2 microseconds (an estimate), in which 64 KiB are read from the caches many times.
@@ -82,9 +82,8 @@ class CudaBackend:
         check_supported(program, self.name)
         accepts = partial(accepts_graph, self.libraries)
         program = attend(program, self.libraries.multiplies_in, accepts)
-        program = simplify(decompose(program, lambda s: keeps(s) or is_gradient(s)))
+        program = simplify(decompose(program, keeps))
         program = normalise(self._channels_last(program), accepts)
-        program = simplify(decompose(program, lambda s: not is_gradient(s)))
         program = simplify(fuse_maps(program, SMALL))
         if self.libraries.products is not None and self.libraries.multiplies_in == "float32":
             program = join_sums(program)

@@ -41,11 +41,6 @@ def normalise(program: Program, accepts: Accepts) -> Program:
     return remove_dead(finish_copy(program, new, place))
 
 
-def is_gradient(step: Step) -> bool:
-    """Whether a step is the gradient of a batch normalisation, to be taken apart where `normalise` leaves it."""
-    return isinstance(step.op, BatchNormalisationGradient)
-
-
 @dataclass(frozen=True)
 class _End:
     """What follows a normalisation and goes into its graph: the result to write instead, and what is added before."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from cortex.compute.errors import BackendError
 from cortex.compute.ops import (
     BatchNormalisation,
+    BatchNormalisationGradient,
     Concatenate,
     Convolution,
     ConvolutionInputGradient,
@@ -93,6 +94,7 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
         RmsNormalisation: (composites.row_normalisation,),
         LocalResponseNormalisation: (composites.local_response,),
         BatchNormalisation: (composites.batch_normalisation,),
+        BatchNormalisationGradient: (composites.batch_normalisation_gradient,),
         DnnGraph: (dnn.graph,),
     }
 
