@@ -1,4 +1,4 @@
-"""Folding constants, merging equal steps, removing steps that nobody needs."""
+"""Folding constants, merging equal steps and constants, removing steps that nobody needs."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from gpu_programs import agree, drawn, linear_layers, ran
+from gpu_steps import mlp, training
 
 from cortex.compute import Program
 from cortex.compute import math as m
@@ -48,6 +49,11 @@ def refusing(epilogue: str, **options) -> CudaBackend:
 def test_each_relu_costs_no_launch_backward(batch: int, widths: tuple[int, ...]) -> None:
     got = agree(backend(), linear_layers, batch, widths)
     assert ran(got, "relu_aux_bias") == ran(got, "drelu") == 2
+
+
+def test_a_step_of_an_mlp_with_two_hidden_layers_is_21_launches() -> None:
+    """Three products forward, five backward with their biases and relus; softmax and loss; Adam in two maps."""
+    assert training(mlp(dropout=0.0), backend()).executable.launches == 21
 
 
 @pytest.mark.parametrize("epilogue", ["drelu", "relu_aux_bias"])

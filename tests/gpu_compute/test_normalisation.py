@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from gpu_programs import Normalised, agree, ran, residual
 
-from cortex.compute import Program
+from cortex.compute import Program, ShapeError
 from cortex.compute import math as m
 from cortex.compute.ops import BatchNormalisation, BatchNormalisationGradient
 from cortex.compute.passes import decompose, simplify
@@ -125,6 +125,17 @@ def test_float64_and_one_element_per_channel_are_left_to_our_kernels() -> None:
     one = Normalised(shape=(1, 8, 1, 1))
     for program in (plain("float64"), one.done(one.normalised("1", one.x))):
         assert not any(isinstance(s.op, DnnGraph) for s in rewritten(program).steps)
+
+
+def test_a_graph_of_other_operands_is_refused() -> None:
+    p = Program()
+    x, row = p.input("x", (3, 5, 4, 8)), p.input("row", (8,))
+    with pytest.raises(
+        ShapeError,
+        match=r"BatchNormBackward: expected dy \(3, 5, 4, 8\), x \(3, 5, 4, 8\), scale \(8,\), .* inverse "
+        r"\(8,\), mask \(60,\), given \(3, 5, 4, 8\), \(8,\)$",
+    ):
+        p.apply(DnnGraph(dnn.BatchNormBackward((3, 8, 5, 4), 1e-3, relu=True)), x, row)
 
 
 def two_elements(dtype: str) -> Program:
