@@ -14,7 +14,7 @@ from cortex.compute.passes.simplify import remove_dead
 from cortex.compute.program import Op, Program, Step, Value, count_uses, rewrite
 from cortex.compute.spec import Spec
 
-MASK_BITS = 128  # rows of a mask are padded to a multiple of these; see libraries/products.py
+from ..libraries.products import MASK_BITS
 
 X, Y = symbol(0), symbol(1)
 GATES = (X * m.where(Y > 0, 1, 0), X * m.where(Y > 0.0, 1, 0))  # of cotangent and result of a relu

@@ -175,16 +175,17 @@ def batch_normalisation_gradient(low: Lowering, step: Step) -> list[Instruction]
     op = step.op
     if not isinstance(op, BatchNormalisationGradient):
         return None
-    dy, x, scale, *statistics = low.operands(step.inputs)
+    dy, x, scale, mean, variance = low.operands(step.inputs)
     dx, dscale, dbias = low.operands(step.outputs)
     dtype, axis = x.spec.dtype, channel_axis(op.axes, x.spec.rank)
     if axis is None:
         return None
     c = _Channels.of(x.spec.shape, axis)
-    sums = (dbias, dscale)  # of dy, and of dy times the normalised x
+    totals = sums = (dbias, dscale)  # of dy, and of dy times the normalised x
     if c.parts > 1:
-        sums = tuple(low.temporary((c.parts, c.channels), dtype) for _ in range(2))
-    summing = (*sums, x, dy, *statistics, op.epsilon)
+        shape = (c.parts, c.channels)
+        sums = (low.temporary(shape, dtype), low.temporary(shape, dtype))
+    summing = (*sums, x, dy, mean, variance, op.epsilon)
     if c.by_column:
         arguments = (*summing, c.count, c.channels, c.parts)
         made = [launch("channel_gradient_columns", dtype, arguments, sums)]
@@ -192,8 +193,7 @@ def batch_normalisation_gradient(low: Lowering, step: Step) -> list[Instruction]
         of_rows = (*summing, c.parts * c.channels, c.channels, c.inner)
         made = [launch("channel_gradient_rows", dtype, of_rows, sums)]
     if c.parts > 1:
-        pairs = zip((dbias, dscale), sums, strict=True)
-        made += [sum_parts(total, partial, c.parts) for total, partial in pairs]
+        made += [sum_parts(*pair, c.parts) for pair in zip(totals, sums, strict=True)]
     sizes = (op.epsilon, float(c.count), c.channels, c.inner, x.spec.size)
-    applying = (dx, x, dy, *statistics, scale, dbias, dscale, *sizes)
+    applying = (dx, x, dy, mean, variance, scale, *totals, *sizes)
     return [*made, launch("channel_norm_gradient", dtype, applying, (dx,))]
