@@ -16,7 +16,10 @@ from .device import Device
 from .executable import CudaExecutable
 from .memory import DeviceMemory
 from .options import Options
+from .passes.attention import attend
+from .passes.gates import gate_products
 from .passes.layout import channels_last
+from .passes.normalisation import normalise
 from .passes.precision import mixed_precision
 from .passes.sums import join_sums
 
@@ -79,16 +82,20 @@ class CudaBackend:
 
     def rewritten(self, program: Program) -> Program:
         """Return the program as this backend runs it, after all passes."""
-        from .providers import accepts_epilogue, keeps
+        from .providers import accepts_epilogue, accepts_graph, keeps
+        from .providers.matrix import accepts_gate
 
-        program = self._channels_last(simplify(decompose(program, keeps)))
+        held, libraries = self.options.held, self.libraries
+        accepts = partial(accepts_graph, libraries)
+        program = simplify(decompose(attend(program, held, accepts), keeps))
+        program = normalise(self._channels_last(program), held, accepts)
         program = simplify(fuse_maps(program, SMALL))
         if self.libraries.products is not None:
             program = join_sums(program)
-        accepts = partial(accepts_epilogue, libraries=self.libraries, held=self.options.held)
-        program = fuse_epilogues(program, accepts)
-        if self.options.held != "float32":
-            program = mixed_precision(program, self.options.held)
+        program = fuse_epilogues(program, partial(accepts_epilogue, libraries, self.options))
+        program = gate_products(program, partial(accepts_gate, libraries, self.options))
+        if held != "float32":
+            program = mixed_precision(program, held)
         return updates_last(isolate(program))
 
 

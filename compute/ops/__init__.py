@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .all_reduce import AllReduce, SharedBatchNormalisation
+from .attention import Attention, AttentionGradient
 from .convolution import Convolution, ConvolutionInputGradient, ConvolutionKernelGradient
 from .dropout import Dropout
 from .embedding import Embedding
@@ -12,7 +13,13 @@ from .lrn import LocalResponseNormalisation
 from .map import Map
 from .matmul import MatMul
 from .movement import Concatenate, Pad, Reshape, Slice, Transpose
-from .normalisation import BatchNormalisation, LayerNormalisation, Normalisation, RmsNormalisation
+from .normalisation import (
+    BatchNormalisation,
+    BatchNormalisationGradient,
+    LayerNormalisation,
+    Normalisation,
+    RmsNormalisation,
+)
 from .pool import Pool, PoolGradient
 from .random import Random
 from .reduce import Reduce
@@ -29,13 +36,14 @@ PRIMITIVES = (
 COMPOSITES = (
     Softmax, LogSoftmax, SoftmaxCrossEntropy, BatchNormalisation, Normalisation, LayerNormalisation, RmsNormalisation,
     LocalResponseNormalisation, Dropout, Linear, BiasedConvolution, Embedding, StopGradient, Scan,
-    AllReduce, SharedBatchNormalisation,
+    AllReduce, SharedBatchNormalisation, BatchNormalisationGradient, Attention, AttentionGradient,
 )  # fmt: skip
 
 __all__ = [
-    "COMPOSITES", "PRIMITIVES", "AllReduce", "BatchNormalisation", "BiasedConvolution", "Concatenate", "Convolution",
-    "ConvolutionInputGradient", "ConvolutionKernelGradient", "Dropout", "Embedding", "Gather", "LayerNormalisation",
-    "Linear", "LocalResponseNormalisation", "LogSoftmax", "Map", "MatMul", "Normalisation", "Pad", "Pool",
-    "PoolGradient", "Random", "Reduce", "Reshape", "RmsNormalisation", "ScatterAdd", "Scan",
-    "SharedBatchNormalisation", "Slice", "Softmax", "SoftmaxCrossEntropy", "StopGradient", "Transpose", "Window",
+    "COMPOSITES", "PRIMITIVES", "AllReduce", "Attention", "AttentionGradient", "BatchNormalisation",
+    "BatchNormalisationGradient", "BiasedConvolution", "Concatenate", "Convolution", "ConvolutionInputGradient",
+    "ConvolutionKernelGradient", "Dropout", "Embedding", "Gather", "LayerNormalisation", "Linear",
+    "LocalResponseNormalisation", "LogSoftmax", "Map", "MatMul", "Normalisation", "Pad", "Pool", "PoolGradient",
+    "Random", "Reduce", "Reshape", "RmsNormalisation", "Scan", "ScatterAdd", "SharedBatchNormalisation", "Slice",
+    "Softmax", "SoftmaxCrossEntropy", "StopGradient", "Transpose", "Window",
 ]  # fmt: skip

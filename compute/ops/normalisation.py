@@ -48,33 +48,67 @@ class BatchNormalisation(Op):
     def gradient(
         self, build: Program, inputs: Values, outputs: Values, cotangents: Cotangents
     ) -> Cotangents:
-        """With z the normalised x: dx = scale / sigma (c - mean c - z mean(c z)).
+        """Those of `BatchNormalisationGradient`.
 
         Cotangents of the mean and the variance add 1/n and 2 (x - mean) / n times themselves.
         """
         x, scale, _ = inputs
         dy, dmean, dvariance = cotangents
         kept = _kept(self.axes, x)
-        count = max(1, x.spec.size) / max(1, scale.spec.size)
-        mu, variance = (reshape_to(build, v, kept) for v in outputs[1:])
+        count = _count(x, scale)
         dx, dscale, dbias = None, None, None
         if dy is not None:
-            inverse = 1 / m.sqrt(variance + self.epsilon)
-            z = build.map(lambda x, mu, i: (x - mu) * i, x, mu, inverse)
-            sum_c = reduce_axes(build, "sum", dy, self.axes, keep=True)
-            sum_cz = reduce_axes(build, "sum", dy * z, self.axes, keep=True)
-            factor = reshape_to(build, scale, kept) * inverse
-            dx = build.map(
-                lambda f, c, s, z, t: f * (c - s * (1 / count) - z * (t * (1 / count))),
-                *(factor, dy, sum_c, z, sum_cz),
-            )
-            dscale, dbias = (reshape_to(build, v, scale.shape) for v in (sum_cz, sum_c))
+            op = BatchNormalisationGradient(self.axes, self.epsilon)
+            dx, dscale, dbias = build.apply(op, dy, x, scale, *outputs[1:])
         if dmean is not None:
             spread = reshape_to(build, dmean, kept) * (1 / count)
             dx = _plus(dx, broadcast_to(build, spread, x.shape))
         if dvariance is not None:
+            mu = reshape_to(build, outputs[1], kept)
             dx = _plus(dx, reshape_to(build, dvariance, kept) * (x - mu) * (2 / count))
         return dx, dscale, dbias
+
+
+@dataclass(frozen=True)
+class BatchNormalisationGradient(Op):
+    """dx, dscale and dbias of `BatchNormalisation` from dy, x, scale and the statistics that it returned.
+
+    With z the normalised x: dx = scale / sigma (dy - mean dy - z mean(dy z)), dscale and dbias the sums of dy z and dy.
+    """
+
+    axes: tuple[int, ...]
+    epsilon: float
+
+    def infer(  # type: ignore[override]
+        self, dy: Spec, x: Spec, scale: Spec, mean: Spec, variance: Spec
+    ) -> tuple[Spec, ...]:
+        """[N, C, *S] twice and [C] three times give [N, C, *S], [C] and [C]."""
+        name = "BatchNormalisationGradient"
+        axes = _check(name, self.axes, self.epsilon, x)
+        need_spec(name, "dy", dy, x.shape, x)
+        shape = reduced_shape(x.shape, axes, False)
+        vector = Spec(x.shape, common_float(x))
+        for which, given in (("scale", scale), ("mean", mean), ("variance", variance)):
+            need_spec(name, which, given, shape, vector)
+        return x, scale, scale
+
+    def decompose(  # type: ignore[override]
+        self, build: Program, dy: Value, x: Value, scale: Value, mean: Value, variance: Value
+    ) -> tuple[Value, ...]:
+        """Two sums over the batch, then one map."""
+        kept, count = _kept(self.axes, x), _count(x, scale)
+        mu, variance = (reshape_to(build, v, kept) for v in (mean, variance))
+        inverse = 1 / m.sqrt(variance + self.epsilon)
+        z = build.map(lambda x, mu, i: (x - mu) * i, x, mu, inverse)
+        sum_c = reduce_axes(build, "sum", dy, self.axes, keep=True)
+        sum_cz = reduce_axes(build, "sum", dy * z, self.axes, keep=True)
+        factor = reshape_to(build, scale, kept) * inverse
+        dx = build.map(
+            lambda f, c, s, z, t: f * (c - s * (1 / count) - z * (t * (1 / count))),
+            *(factor, dy, sum_c, z, sum_cz),
+            dtype=x.dtype,
+        )
+        return dx, reshape_to(build, sum_cz, scale.shape), reshape_to(build, sum_c, scale.shape)
 
 
 @dataclass(frozen=True)
@@ -205,6 +239,11 @@ def _check(operation: str, axes: Sequence[int], epsilon: float, x: Spec) -> tupl
 def _kept(axes: Sequence[int], x: Value) -> Shape:
     """Return the shape of x with extent 1 along `axes`: how a statistic is broadcast."""
     return reduced_shape(x.shape, normal_axes("", axes, x.spec), True)
+
+
+def _count(x: Value, scale: Value) -> float:
+    """Return from how many elements each statistic is taken."""
+    return max(1, x.spec.size) / max(1, scale.spec.size)
 
 
 def _others(axes: Sequence[int], x: Value) -> tuple[int, ...]:

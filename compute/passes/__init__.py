@@ -3,7 +3,7 @@
 | pass | what it does |
 |---|---|
 | `decompose` | replaces composite ops that a backend does not bind by their decomposition |
-| `simplify` | folds constants, merges equal steps, removes steps that nobody needs |
+| `simplify` | folds constants, merges equal steps and constants, removes steps that nobody needs |
 | `fold_affine` | folds scales and shifts behind a convolution into its kernels, where they last |
 | `choose_layouts` | brings images into the layout in which the program takes the least time |
 | `fuse_maps` | merges elementwise steps into one |

@@ -1,4 +1,4 @@
-"""Folding constants, merging equal steps, removing steps that nobody needs."""
+"""Folding constants, merging equal steps and constants, removing steps that nobody needs."""
 
 from __future__ import annotations
 
@@ -86,10 +86,19 @@ def _moves_nothing(step: Step) -> bool:
 
 
 def _merge_equal(program: Program) -> Program:
-    """Record an op on the same inputs once (common subexpressions)."""
+    """Record an op on the same inputs once (common subexpressions); equal constants are the same."""
     seen: dict[tuple[Any, ...], tuple[Value, ...]] = {}
+    constants: dict[tuple[Any, ...], Value] = {}
+    same: dict[Value, Value] = {}
+
+    def one(new: Program, value: Value) -> Value:
+        if value in new.constants and value not in same:
+            key = (value.spec, new.constants[value].tobytes())
+            same[value] = constants.setdefault(key, value)
+        return same.get(value, value)
 
     def replace(new: Program, step: Step, inputs: tuple[Value, ...]) -> Sequence[Value] | None:
+        inputs = tuple(one(new, v) for v in inputs)
         key = (step.op, *map(id, inputs))
         if key in seen:
             return seen[key]

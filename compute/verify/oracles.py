@@ -156,6 +156,34 @@ def softmax(x: Array, axis: int = -1) -> Array:
     return np.asarray(e / e.sum(axis, keepdims=True))
 
 
+def attention(causal: bool, scale: float, q: Array, k: Array, v: Array) -> tuple[Array, Array]:
+    """Return o and the logarithm of each softmax's sum, query by query."""
+    (batch, queries, heads, _), keys = q.shape, k.shape[1]
+    o, logarithms = np.zeros(q.shape), np.zeros((batch, heads, queries))
+    for b, i, h in np.ndindex(batch, queries, heads):
+        seen = min(i + 1, keys) if causal else keys
+        e = np.exp([scale * (q[b, i, h] @ k[b, j, h]) for j in range(seen)])
+        o[b, i, h] = sum(w * v[b, j, h] for j, w in enumerate(e / e.sum()))
+        logarithms[b, h, i] = math.log(e.sum())
+    return o, logarithms
+
+
+def attention_gradient(
+    causal: bool, scale: float, q: Array, k: Array, v: Array, do: Array
+) -> tuple[Array, Array, Array]:
+    """Return dq, dk and dv, query by query, through the Jacobian of its softmax."""
+    (batch, queries, heads, _), keys = q.shape, k.shape[1]
+    dq, dk, dv = np.zeros(q.shape), np.zeros(k.shape), np.zeros(v.shape)
+    for b, i, h in np.ndindex(batch, queries, heads):
+        seen = min(i + 1, keys) if causal else keys
+        p = softmax(scale * (k[b, :seen, h] @ q[b, i, h]))
+        ds = scale * (np.diag(p) - np.outer(p, p)) @ (v[b, :seen, h] @ do[b, i, h])
+        dq[b, i, h] = ds @ k[b, :seen, h]
+        dk[b, :seen, h] += np.outer(ds, q[b, i, h])
+        dv[b, :seen, h] += np.outer(p, do[b, i, h])
+    return dq, dk, dv
+
+
 def cross_entropy(x: Array, target: Array, smoothing: float = 0.0) -> Array:
     """Return -sum of q log softmax(x) over axis 1 of [N, K, ...], position by position."""
     classes = x.shape[1]

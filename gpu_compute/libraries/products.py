@@ -49,6 +49,7 @@ LIBRARY_EPILOGUE = {
     "bgrad_left": "BGRADB",  # our left operand is the library's B
     "bgrad_right": "BGRADA",
 }
+MASK_BITS = 128  # rows of bits are padded to a multiple of these: the library's rule
 ITEM_BYTES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
 LIBRARY_TYPE = {"float32": "R_32F", "float64": "R_64F", "float16": "R_16F", "bfloat16": "R_16BF"}
 
@@ -206,7 +207,7 @@ def cublas_arguments(
             "compute gradient and product in separate steps"
         )
     aux = "_aux" in epilogue or epilogue.startswith("d")
-    unit = 128 if "relu" in epilogue else 8  # the library's rule for the rows of its buffer
+    unit = MASK_BITS if "relu" in epilogue else 8
     return ProductArguments(
         m=n,
         n=m,

@@ -9,10 +9,17 @@ reader needs the other order. So chains of convolutions, activations and normali
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cortex.compute.layouts import to_first, to_last
-from cortex.compute.ops import BatchNormalisation, Map, Reduce, Reshape, Transpose
+from cortex.compute.ops import (
+    BatchNormalisation,
+    BatchNormalisationGradient,
+    Map,
+    Reduce,
+    Reshape,
+    Transpose,
+)
 from cortex.compute.passes.simplify import remove_dead
 from cortex.compute.program import Op, Program, Step, Value, begin_copy, finish_copy
 from cortex.compute.spec import Shape, Spec
@@ -149,17 +156,18 @@ class _Copier:
         return True
 
     def _normalise(self, step: Step) -> bool:
-        """Take the statistics of every channel where the channels are last."""
+        """Take the statistics of every channel, or the gradient through them, where the channels are last."""
         op = step.op
-        if not isinstance(op, BatchNormalisation):
+        if not isinstance(op, (BatchNormalisation, BatchNormalisationGradient)):
             return False
-        x, *parameters = step.inputs
-        rank = x.spec.rank
+        rank = step.outputs[0].spec.rank
+        images = [v for v in step.inputs if v.spec.rank == rank]
         channels = [a for a in range(rank) if a not in op.axes]
-        if channels != [1] or x not in self.twin or x in self.place:
+        if channels != [1] or not any(v in self.twin and v not in self.place for v in images):
             return False
-        last = BatchNormalisation(tuple(range(rank - 1)), op.epsilon)
-        y, mean, variance = self.new.apply(last, self.twin[x], *map(self.first, parameters))
-        self.twin[step.outputs[0]] = y
-        self.place.update(zip(step.outputs[1:], (mean, variance), strict=True))
+        last = replace(op, axes=tuple(range(rank - 1)))
+        inputs = (self.last(v) if v in images else self.first(v) for v in step.inputs)
+        image, *statistics = self.new.apply(last, *inputs)
+        self.twin[step.outputs[0]] = image
+        self.place.update(zip(step.outputs[1:], statistics, strict=True))
         return True

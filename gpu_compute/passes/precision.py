@@ -12,12 +12,13 @@ step that makes a value writes it as it is to be held.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, repeat
 
 from cortex.compute.ops import (
     BatchNormalisation,
+    BatchNormalisationGradient,
     Concatenate,
     Convolution,
     ConvolutionInputGradient,
@@ -36,7 +37,11 @@ from cortex.compute.ops import (
 from cortex.compute.ops.fused import Fused
 from cortex.compute.ops.map import convert
 from cortex.compute.program import Op, Program, Step, Value, begin_copy, finish_copy
+from cortex.compute.spec import HALVES
 
+from ..libraries.dnn import Operand
+from .gates import GatedProduct, ProductWithMask
+from .graph import DnnGraph
 from .layout import ChannelsLast
 from .sums import ProductWithSum
 
@@ -76,6 +81,7 @@ RULES: dict[type[Op], Rule] = {
     ProductWithSum: SUMMING,
     Reduce: Rule(("any",), ("wide",)),
     BatchNormalisation: Rule(("like", "wide"), ("kept", "wide")),
+    BatchNormalisationGradient: Rule(("like", "like", "wide"), ("kept", "wide")),
     **dict.fromkeys((Pool, PoolGradient, Dropout), FOLLOWING),
     **dict.fromkeys((Reshape, Transpose, Slice, Pad, Concatenate), FOLLOWING),
 }
@@ -85,9 +91,17 @@ def rule_of(op: Op) -> Rule:
     """Return the rule of an op, or of the op that it wraps; extrema are no sums but follow their operand."""
     if isinstance(op, (Fused, ChannelsLast)):
         return rule_of(op.op)
+    if isinstance(op, (ProductWithMask, GatedProduct)):
+        return rule_of(op.product)
+    if isinstance(op, DnnGraph):
+        return Rule(_described(op.description.inputs), _described(op.description.outputs))
     if isinstance(op, Reduce) and op.kind in ("max", "min"):
         return FOLLOWING
     return RULES.get(type(op), UNKNOWN)
+
+
+def _described(operands: Mapping[str, Operand]) -> tuple[str, ...]:
+    return tuple("half" if o.dtype in HALVES else "wide" for o in operands.values())
 
 
 def mixed_precision(program: Program, half: str) -> Program:
@@ -127,6 +141,8 @@ def _written(op: Op, dtypes: Sequence[str]) -> Op:
         return replace(op, dtype=WIDE)
     if isinstance(op, Fused):
         return replace(op, op=_written(op.op, dtypes))
+    if isinstance(op, (ProductWithMask, GatedProduct)):
+        return replace(op, product=_written(op.product, dtypes))  # type: ignore[arg-type]
     return op
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from cortex.compute.errors import BackendError
 from cortex.compute.ops import (
     BatchNormalisation,
+    BatchNormalisationGradient,
     Concatenate,
     Convolution,
     ConvolutionInputGradient,
@@ -39,7 +40,11 @@ from cortex.compute.program import Op, Step, Value
 
 from ..device import Libraries
 from ..instruction import Instruction
+from ..libraries.dnn import Description
 from ..lowering import Lowering
+from ..options import Options
+from ..passes.gates import GatedProduct, ProductWithMask
+from ..passes.graph import DnnGraph
 from ..passes.layout import ChannelsLast
 from ..passes.sums import ProductWithSum
 
@@ -47,20 +52,33 @@ Provider = Callable[[Lowering, Step], list[Instruction] | None]
 
 
 def _table() -> dict[type[Op], tuple[Provider, ...]]:
-    from . import composites, convolution, maps, matrix, movement, pooling, random, reduction, rows
+    from . import (
+        composites,
+        convolution,
+        dnn,
+        maps,
+        matrix,
+        movement,
+        pooling,
+        random,
+        reduction,
+        rows,
+    )
 
     return {
         Map: (maps.map_,),
         Reduce: (reduction.reduce,),
         MatMul: (matrix.matmul, matrix.plain),
         ProductWithSum: (matrix.with_sum,),
+        ProductWithMask: (matrix.with_mask,),
+        GatedProduct: (matrix.gated,),
         Fused: (matrix.fused, convolution.convolution),
-        ChannelsLast: (convolution.convolution, pooling.pool, pooling.pool_gradient),
+        ChannelsLast: (convolution.convolution, pooling.pool),
         Convolution: (convolution.convolution,),
         ConvolutionInputGradient: (convolution.convolution,),
         ConvolutionKernelGradient: (convolution.convolution,),
         Pool: (pooling.pool,),
-        PoolGradient: (pooling.pool_gradient,),
+        PoolGradient: (pooling.pool,),
         Gather: (rows.gather,),
         ScatterAdd: (rows.scatter_add,),
         Slice: (movement.movement,),
@@ -76,6 +94,8 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
         RmsNormalisation: (composites.row_normalisation,),
         LocalResponseNormalisation: (composites.local_response,),
         BatchNormalisation: (composites.batch_normalisation,),
+        BatchNormalisationGradient: (composites.batch_normalisation_gradient,),
+        DnnGraph: (dnn.graph,),
     }
 
 
@@ -87,14 +107,23 @@ def keeps(step: Step) -> bool:
     return keeps_composite(step) or keeps_dropout(step)
 
 
-def accepts_epilogue(op: Fused, inputs: Sequence[Value], libraries: Libraries, held: str) -> bool:
-    """Whether a library finishes the result of an op itself; `held` is the dtype that convolutions will read."""
+def accepts_epilogue(
+    libraries: Libraries, options: Options, op: Fused, inputs: Sequence[Value]
+) -> bool:
+    """Whether a library finishes the result of an op itself."""
     from .convolution import accepts_convolution
     from .matrix import accepts_product
 
-    return accepts_product(op, inputs, libraries) or accepts_convolution(
-        op, inputs, libraries, held
+    return accepts_product(libraries, options, op, inputs) or accepts_convolution(
+        libraries, options, op, inputs
     )
+
+
+def accepts_graph(libraries: Libraries, description: Description) -> bool:
+    """Whether a library has a plan for what is described."""
+    from .dnn import planned
+
+    return planned(libraries, description) is not None
 
 
 _providers: dict[type[Op], tuple[Provider, ...]] = {}

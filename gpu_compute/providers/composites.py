@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cortex.compute.errors import BackendError
 from cortex.compute.ops import (
     BatchNormalisation,
+    BatchNormalisationGradient,
     LayerNormalisation,
     LocalResponseNormalisation,
     LogSoftmax,
@@ -16,12 +19,13 @@ from cortex.compute.ops import (
 )
 from cortex.compute.plan.storage import Operand
 from cortex.compute.program import Step
-from cortex.compute.spec import ITEM_BYTES
+from cortex.compute.spec import ITEM_BYTES, Shape
 
 from ..instruction import Instruction
 from ..kernels.launch import parts_of
 from ..lowering import Lowering
 from .launch import NULL, launch
+from .reduction import sum_parts
 
 MISSING = -(1 << 62)  # labels below 0 are missing, however far below
 
@@ -34,14 +38,14 @@ def keeps_composite(step: Step) -> bool:
     rank = step.inputs[0].spec.rank
     if isinstance(op, (LayerNormalisation, RmsNormalisation)):
         return op.axes == tuple(range(rank - len(op.axes), rank)) and bool(op.axes)
-    if isinstance(op, BatchNormalisation):
-        return channel_axis(op, rank) is not None
+    if isinstance(op, (BatchNormalisation, BatchNormalisationGradient)):
+        return channel_axis(op.axes, rank) is not None
     return isinstance(op, (Softmax, LogSoftmax, SoftmaxCrossEntropy, LocalResponseNormalisation))
 
 
-def channel_axis(op: BatchNormalisation, rank: int) -> int | None:
+def channel_axis(axes: Sequence[int], rank: int) -> int | None:
     """Return the one axis without statistics, where it is the second or the last."""
-    rest = [a for a in range(rank) if a not in op.axes]
+    rest = [a for a in range(rank) if a not in axes]
     return rest[0] if len(rest) == 1 and rest[0] in (1, rank - 1) else None
 
 
@@ -117,6 +121,31 @@ def local_response(low: Lowering, step: Step) -> list[Instruction] | None:
     return [launch("lrn", x.spec.dtype, (y, NULL, x, *numbers), (y,))]
 
 
+@dataclass(frozen=True)
+class _Channels:
+    """An image as kernels see it, [outer, channels, inner], and in how many parts they sum over a channel."""
+
+    count: int  # elements of a channel
+    channels: int
+    inner: int
+    parts: int
+    size: int  # elements of a part
+
+    @property
+    def by_column(self) -> bool:
+        """Whether neighbours in memory are neighbouring channels."""
+        return self.inner == 1
+
+    @staticmethod
+    def of(shape: Shape, axis: int) -> _Channels:
+        """Split columns so that the device is busy, rows where they end."""
+        channels, inner = shape[axis], math.prod(shape[axis + 1 :])
+        count = math.prod(shape) // channels
+        parts = parts_of(count, channels) if inner == 1 else shape[0]
+        size = -(-count // parts) if inner == 1 else inner
+        return _Channels(count, channels, inner, -(-count // size), size)
+
+
 def batch_normalisation(low: Lowering, step: Step) -> list[Instruction] | None:
     """Moments in parts, their merge, then one pass that normalises; channels second or last."""
     op = step.op
@@ -124,24 +153,47 @@ def batch_normalisation(low: Lowering, step: Step) -> list[Instruction] | None:
         return None
     x, scale, bias = low.operands(step.inputs)
     y, mean, variance = low.operands(step.outputs)
-    dtype, shape = x.spec.dtype, x.spec.shape
-    axis = channel_axis(op, len(shape))
+    dtype, axis = x.spec.dtype, channel_axis(op.axes, x.spec.rank)
     if axis is None:
         return None
-    channels, count = shape[axis], x.spec.size // shape[axis]
-    inner = math.prod(shape[axis + 1 :])
-    by_column = inner == 1  # neighbours in memory are neighbouring channels
-    parts = parts_of(count, channels) if by_column else shape[0]
-    size = -(-count // parts) if by_column else inner
-    parts = -(-count // size)
-    means, squares = (low.temporary((parts, channels), mean.spec.dtype) for _ in range(2))
-    if by_column:
-        arguments = (means, squares, x, count, channels, parts)
+    c = _Channels.of(x.spec.shape, axis)
+    means, squares = (low.temporary((c.parts, c.channels), mean.spec.dtype) for _ in range(2))
+    if c.by_column:
+        arguments = (means, squares, x, c.count, c.channels, c.parts)
         first = launch("moments_columns", dtype, arguments, (means, squares))
     else:
-        of_rows = (means, squares, x, parts * channels, inner)
+        of_rows = (means, squares, x, c.parts * c.channels, c.inner)
         first = launch("moments_rows", dtype, of_rows, (means, squares))
-    merging = (mean, variance, means, squares, channels, parts, size, count)
+    merging = (mean, variance, means, squares, c.channels, c.parts, c.size, c.count)
     merge = launch("moments_merge", mean.spec.dtype, merging, (mean, variance))
-    applying = (y, x, mean, variance, scale, bias, op.epsilon, channels, inner, x.spec.size)
+    applying = (y, x, mean, variance, scale, bias, op.epsilon, c.channels, c.inner, x.spec.size)
     return [first, merge, launch("channel_norm", dtype, applying, (y,))]
+
+
+def batch_normalisation_gradient(low: Lowering, step: Step) -> list[Instruction] | None:
+    """Two sums in parts, each added up, then one pass; channels second or last."""
+    op = step.op
+    if not isinstance(op, BatchNormalisationGradient):
+        return None
+    dy, x, scale, mean, variance = low.operands(step.inputs)
+    dx, dscale, dbias = low.operands(step.outputs)
+    dtype, axis = x.spec.dtype, channel_axis(op.axes, x.spec.rank)
+    if axis is None:
+        return None
+    c = _Channels.of(x.spec.shape, axis)
+    totals = sums = (dbias, dscale)  # of dy, and of dy times the normalised x
+    if c.parts > 1:
+        shape = (c.parts, c.channels)
+        sums = (low.temporary(shape, dbias.spec.dtype), low.temporary(shape, dbias.spec.dtype))
+    summing = (*sums, x, dy, mean, variance, op.epsilon)
+    if c.by_column:
+        arguments = (*summing, c.count, c.channels, c.parts)
+        made = [launch("channel_gradient_columns", dtype, arguments, sums)]
+    else:
+        of_rows = (*summing, c.parts * c.channels, c.channels, c.inner)
+        made = [launch("channel_gradient_rows", dtype, of_rows, sums)]
+    if c.parts > 1:
+        made += [sum_parts(*pair, c.parts) for pair in zip(totals, sums, strict=True)]
+    sizes = (op.epsilon, float(c.count), c.channels, c.inner, x.spec.size)
+    applying = (dx, x, dy, mean, variance, scale, *totals, *sizes)
+    return [*made, launch("channel_norm_gradient", dtype, applying, (dx,))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,20 +14,21 @@ from cortex.compute.ops import (
     ConvolutionKernelGradient,
 )
 from cortex.compute.ops.fused import Fused
-from cortex.compute.passes.memory import ALIGNMENT
 from cortex.compute.plan.storage import Operand
 from cortex.compute.program import Op, Step, Value
 from cortex.compute.spec import Shape
 
-from ..device import Libraries, LibraryCall
+from ..device import Libraries
 from ..instruction import Instruction
 from ..kernels.geometry import Structure, convolving
 from ..kernels.launch import parts_of
 from ..lowering import Lowering
+from ..options import Options
 from ..passes.layout import ChannelsLast, permuted
+from .dnn import library_call, planned
 from .launch import NULL, launch
 from .maps import converted
-from .matrix import WORKSPACE, epilogue_of, is_row, say_once
+from .matrix import epilogue_of, is_row, say_once
 from .movement import permuted as copy_permuted
 from .reduction import sum_parts
 
@@ -53,9 +54,9 @@ def wants_channels_last(step: Step, libraries: Libraries) -> bool:
 
 
 def accepts_convolution(
-    op: Fused, inputs: Sequence[Value], libraries: Libraries, held: str
+    libraries: Libraries, options: Options, op: Fused, inputs: Sequence[Value]
 ) -> bool:
-    """Whether cuDNN has a graph in dtype `held` for a convolution and the bias and activation that follow it."""
+    """Whether cuDNN has a graph for a convolution and the bias and activation that follow it."""
     inner = op.op
     if not isinstance(inner, ChannelsLast) or not isinstance(inner.op, Convolution):
         return False
@@ -66,7 +67,8 @@ def accepts_convolution(
     if count and not (inputs[-1].dtype == out.dtype and is_row(inputs[-1].shape, out.shape)):
         return False
     x, w = (permuted(v.shape, to_first(v.spec.rank)) for v in inputs[:2])
-    return _planned(libraries, _forward(inner.op, x, w, held, epilogue)) is not None
+    description = _forward(inner.op, x, w, options.held, epilogue)
+    return planned(libraries, description, refused=say_once) is not None
 
 
 def convolution(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -100,21 +102,6 @@ def _forward(op: Convolution, x: Shape, w: Shape, dtype: str, epilogue: str) -> 
     )  # fmt: skip
 
 
-def _planned(libraries: Libraries, *descriptions: Description) -> Any:
-    """Return the library's plan of the first description that it takes, or None where it refuses all."""
-    from ..libraries.errors import Unsupported
-
-    if libraries.dnn is None:
-        return None
-    for description in descriptions:
-        try:
-            return libraries.dnn.plan(description)
-        except Unsupported as error:
-            refused = error
-    say_once(refused)
-    return None
-
-
 def _by_library(
     low: Lowering, op: Op, target: Operand, inputs: tuple[Operand, ...], epilogue: str
 ) -> list[Instruction] | None:
@@ -143,7 +130,7 @@ def _by_library(
             others = [replace(description, out_dtype=dtype)]
     else:
         return None
-    plan = _planned(low.libraries, description, *others)
+    plan = planned(low.libraries, description, *others, refused=say_once)
     if plan is None:
         return None
     ((output, written),) = plan.description.outputs.items()
@@ -152,28 +139,6 @@ def _by_library(
     operands = dict(zip(names, inputs, strict=True)) | {output: result}
     call = library_call(low, plan, operands, (result,), f"cuDNN {low.options.precision}")
     return [call] if whole else [call, converted(target, result)]
-
-
-def library_call(
-    low: Lowering,
-    plan: Any,
-    operands: Mapping[str, Operand],
-    writes: tuple[Operand, ...],
-    provider: str,
-) -> Instruction:
-    """Return the instruction that runs a plan of cuDNN, with its workspace from the arena."""
-    names, given = tuple(operands), tuple(operands.values())
-    if plan.workspace:
-        given += (low.temporary((plan.workspace + WORKSPACE - ALIGNMENT,), "uint8"),)
-
-    def run(addresses: Sequence[int], stream: int) -> None:
-        named = dict(zip(names, addresses[: len(names)], strict=True))
-        workspace = -(-addresses[-1] // WORKSPACE) * WORKSPACE if plan.workspace else 0
-        plan.run(named, workspace=workspace, stream=stream)
-
-    return Instruction(
-        LibraryCall(type(plan.description).__name__, run), given, writes, provider=provider
-    )
 
 
 def _plain(

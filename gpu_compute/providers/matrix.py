@@ -13,11 +13,14 @@ from cortex.compute.ops.fused import Fused
 from cortex.compute.passes.memory import ALIGNMENT
 from cortex.compute.plan.storage import Operand
 from cortex.compute.program import Step, Value
+from cortex.compute.spec import ITEM_BYTES, Spec
 
 from ..device import Libraries, LibraryCall
 from ..instruction import Instruction
 from ..kernels.geometry import matrices
 from ..lowering import Lowering
+from ..options import Options
+from ..passes.gates import GatedProduct, ProductWithMask
 from .launch import NULL, launch
 from .movement import fill
 from .reduction import summed
@@ -56,6 +59,7 @@ def product(
     b: Operand,
     bias: Operand | None = None,
     epilogue: Epilogue | None = "none",
+    aux: Operand | None = None,
 ) -> list[Instruction] | None:
     """Return D = epilogue(A B) by the device's library, or None where it has no algorithm."""
     if low.libraries.products is None or epilogue is None:
@@ -63,33 +67,41 @@ def product(
     if a.spec.shape[-2 if op.transpose_a else -1] == 0:
         return [fill(d, 0)] if epilogue == "none" else None
     from ..libraries.errors import Unsupported
-    from ..libraries.products import Alignments, cublas_arguments
+    from ..libraries.products import Alignments
 
+    others = {n: o for n, o in (("bias", bias), ("aux", aux)) if o is not None}
     try:
-        arguments = cublas_arguments(
-            op, a.spec.shape, b.spec.shape, a.spec.dtype,
-            out_dtype=d.spec.dtype, tf32=low.options.precision == "tf32", epilogue=epilogue,
-        )  # fmt: skip
-        named = {"a": a, "b": b, "c": d, "d": d} | ({"bias": bias} if bias is not None else {})
-        alignments = Alignments.of(**{n: o.alignment for n, o in named.items()})
+        arguments = _arguments(low.options, op, a.spec, b.spec, d.spec.dtype, epilogue)
+        named = {"a": a, "b": b, "d": d} | others
+        alignments = Alignments.of(c=d.alignment, **{n: o.alignment for n, o in named.items()})
         plan = low.libraries.products.plan(arguments, alignments=alignments)
     except Unsupported as error:
         if epilogue == "none":
             say_once(error)
         return None
+    writes = (d, *((bias,) if bias is not None and arguments.writes_bias else ()))
+    writes += (aux,) if aux is not None and arguments.writes_aux else ()
+    if plan.workspace:
+        named["workspace"] = low.temporary((plan.workspace + WORKSPACE - ALIGNMENT,), "uint8")
 
     def run(addresses: Sequence[int], stream: int) -> None:
-        given = dict(zip(("a", "b", "d", *rest), addresses, strict=True))
+        given = dict(zip(named, addresses, strict=True))
         workspace = -(-given.pop("workspace", 0) // WORKSPACE) * WORKSPACE
         plan.run(**given, workspace=workspace, stream=stream)
 
-    rest = (("bias",) if bias is not None else ()) + (("workspace",) if plan.workspace else ())
-    operands = [a, b, d] + ([bias] if bias is not None else [])
-    if plan.workspace:
-        operands.append(low.temporary((plan.workspace + WORKSPACE - ALIGNMENT,), "uint8"))
     call = LibraryCall(_describe(arguments), run)
-    writes = (d, bias) if bias is not None and arguments.writes_bias else (d,)
-    return [Instruction(call, tuple(operands), writes, provider=_provider(epilogue, low))]
+    return [Instruction(call, tuple(named.values()), writes, provider=_provider(epilogue, low))]
+
+
+def _arguments(
+    options: Options, op: MatMul, a: Spec, b: Spec, out_dtype: str, epilogue: Epilogue
+) -> ProductArguments:
+    from ..libraries.products import cublas_arguments
+
+    return cublas_arguments(
+        op, a.shape, b.shape, a.dtype,
+        out_dtype=out_dtype, tf32=options.precision == "tf32", epilogue=epilogue,
+    )  # fmt: skip
 
 
 def with_sum(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -101,6 +113,73 @@ def with_sum(low: Lowering, step: Step) -> list[Instruction] | None:
         return joined
     alone = product(low, op, d, a, b) or [_plain(op, d, a, b)]
     return [*alone, *summed(low, total, a, (1, a.spec.shape[0], a.spec.shape[1]))]
+
+
+def with_mask(low: Lowering, step: Step) -> list[Instruction] | None:
+    """A product with relu that keeps one bit of each result."""
+    op = step.op
+    if not isinstance(op, ProductWithMask) or not isinstance(op.product.op, MatMul):
+        return None
+    a, b, *bias = low.operands(step.inputs)
+    d, mask = low.operands(step.outputs)
+    return product(low, op.product.op, d, a, b, bias[0] if bias else None, _masking(op), mask)
+
+
+def gated(low: Lowering, step: Step) -> list[Instruction] | None:
+    """A product whose result passes where a mask says so."""
+    op = step.op
+    if not isinstance(op, GatedProduct):
+        return None
+    a, b, mask = low.operands(step.inputs)
+    return product(low, op.product, low.operand(step.outputs[0]), a, b, None, "drelu", mask)
+
+
+def _masking(op: ProductWithMask) -> Epilogue | None:
+    """Return the epilogue that keeps bits, or None where the product ends in something else than a relu."""
+    masking: dict[Epilogue | None, Epilogue] = {"relu": "relu_aux", "relu_bias": "relu_aux_bias"}
+    return masking.get(epilogue_of(op.product.expression))
+
+
+def accepts_gate(
+    libraries: Libraries,
+    options: Options,
+    forward: ProductWithMask,
+    inputs: Sequence[Value],
+    backward: GatedProduct,
+    factors: Sequence[Value],
+) -> bool:
+    """Whether the library has algorithms for both products."""
+    epilogue, op = _masking(forward), forward.product.op
+    if epilogue is None or not isinstance(op, MatMul):
+        return False
+    return _has_plan(libraries, options, op, inputs, epilogue) and _has_plan(
+        libraries, options, backward.product, factors, "drelu"
+    )
+
+
+def _has_plan(
+    libraries: Libraries, options: Options, op: MatMul, inputs: Sequence[Value], epilogue: Epilogue
+) -> bool:
+    """Whether the library has an algorithm for a product, whatever its operands will be aligned to.
+
+    Of what is held in 16 bits the result may be so too, or in float32.
+    """
+    from ..libraries.errors import Unsupported
+    from ..libraries.products import Alignments
+
+    if libraries.products is None:
+        return False
+    dtype = options.held if inputs[0].dtype == "float32" else inputs[0].dtype
+    a, b = (Spec(v.shape, dtype) for v in inputs[:2])
+    item = ITEM_BYTES[dtype]
+    least = Alignments(item, item, item, item, item, aux=ALIGNMENT)
+    try:
+        for out_dtype in {dtype, inputs[0].dtype}:
+            arguments = _arguments(options, op, a, b, out_dtype, epilogue)
+            libraries.products.plan(arguments, alignments=least)
+    except Unsupported:
+        return False
+    return True
 
 
 def plain(low: Lowering, step: Step) -> list[Instruction] | None:
@@ -118,17 +197,21 @@ def _plain(op: MatMul, y: Operand, a: Operand, b: Operand) -> Instruction:
     return launch(name, a.spec.dtype, (y, a, b, NULL, numbers), (y,))
 
 
-def accepts_product(op: Fused, inputs: Sequence[Value], libraries: Libraries) -> bool:
+def accepts_product(
+    libraries: Libraries, options: Options, op: Fused, inputs: Sequence[Value]
+) -> bool:
     """Whether a library can do the work of a product and what follows it."""
-    if libraries.products is None or not isinstance(op.op, MatMul):
+    if not isinstance(op.op, MatMul):
         return False
     epilogue, count = epilogue_of(op.expression), len(inputs) - op.arity
     if epilogue is None or any(v.spec.rank != 2 or 0 in v.shape for v in inputs[:2]):
         return False
-    if "bias" not in epilogue:
-        return count == 0
+    if count != ("bias" in epilogue):
+        return False
     out = op.infer(*(v.spec for v in inputs))[0]
-    return count == 1 and inputs[-1].dtype == out.dtype and is_row(inputs[-1].shape, out.shape)
+    if count and not (inputs[-1].dtype == out.dtype and is_row(inputs[-1].shape, out.shape)):
+        return False
+    return _has_plan(libraries, options, op.op, inputs, epilogue)
 
 
 def is_row(bias: tuple[int, ...], out: tuple[int, ...]) -> bool:

@@ -20,36 +20,25 @@ def is_pooling(step: Step) -> bool:
 
 
 def pool(low: Lowering, step: Step) -> list[Instruction] | None:
-    """Maximum (with the position of each) or average of windows."""
+    """Maximum (with the position of each) or average of windows; as a gradient, what they hand back to each cell."""
     last = isinstance(step.op, ChannelsLast)
     op = step.op.op if isinstance(step.op, ChannelsLast) else step.op
-    if not isinstance(op, Pool) or op.window.rank > 2 or not _plain(op.window):
+    if not isinstance(op, (Pool, PoolGradient)) or not _is_plain(op.window):
         return None
-    x, y = low.operand(step.inputs[0]), low.operand(step.outputs[0])
-    numbers, count = pooling(op.window, first(x) if last else x.spec.shape, last), y.spec.size
+    back = isinstance(op, PoolGradient)
+    inputs, outputs = low.operands(step.inputs), low.operands(step.outputs)
+    target, source = outputs[0], inputs[0]
+    image = target if back else source
+    cells = pooling(op.window, first(image) if last else image.spec.shape, last)
+    name, dtype = f"{op.kind}_pool{'_gradient' * back}", target.spec.dtype
     if op.kind == "average":
-        arguments = (y, x, int(op.count_padding), numbers, count)
-        return [launch("average_pool", y.spec.dtype, arguments, (y,))]
-    index = low.operand(step.outputs[1])
-    item = ITEM_BYTES[index.spec.dtype]
-    return [launch("max_pool", y.spec.dtype, (y, index, item, x, numbers, count), (y, index))]
+        arguments = (target, source, int(op.count_padding), cells, target.spec.size)
+        return [launch(name, dtype, arguments, outputs)]
+    index = inputs[1] if back else outputs[1]
+    seen = (index, ITEM_BYTES[index.spec.dtype])
+    order = (target, source, *seen) if back else (target, *seen, source)
+    return [launch(name, dtype, (*order, cells, target.spec.size), outputs)]
 
 
-def pool_gradient(low: Lowering, step: Step) -> list[Instruction] | None:
-    """What the windows that saw a cell hand back to it."""
-    last = isinstance(step.op, ChannelsLast)
-    op = step.op.op if isinstance(step.op, ChannelsLast) else step.op
-    if not isinstance(op, PoolGradient) or op.window.rank > 2 or not _plain(op.window):
-        return None
-    dy, dx = low.operand(step.inputs[0]), low.operand(step.outputs[0])
-    numbers, count = pooling(op.window, first(dx) if last else dx.spec.shape, last), dx.spec.size
-    if op.kind == "average":
-        padded = (dx, dy, int(op.count_padding), numbers, count)
-        return [launch("average_pool_gradient", dx.spec.dtype, padded, (dx,))]
-    index = low.operand(step.inputs[1])
-    arguments = (dx, dy, index, ITEM_BYTES[index.spec.dtype], numbers, count)
-    return [launch("max_pool_gradient", dx.spec.dtype, arguments, (dx,))]
-
-
-def _plain(window: Window) -> bool:
-    return all(d == 1 for d in window.dilation)
+def _is_plain(window: Window) -> bool:
+    return window.rank <= 2 and all(d == 1 for d in window.dilation)

@@ -15,7 +15,7 @@ from cortex.compute import math as m
 from cortex.compute import ops as o
 from cortex.compute.expression import symbol
 from cortex.compute.ops.reduce import reduce_axes
-from cortex.compute.passes import decompose
+from cortex.compute.passes import decompose, simplify
 
 NUMPY = get_backend("numpy")
 W = o.Window.of
@@ -46,6 +46,34 @@ WRONG: list[tuple[Op, tuple[Spec, ...], tuple[str, ...]]] = [
     (o.BatchNormalisation((0,), 1e-3), (spec(4, 3), spec(3), spec(3, 1)), ("bias float32[3]", "float32[3, 1]")),
     (o.BatchNormalisation((0, 0), 1e-3), (spec(4, 3), spec(3), spec(3)), ("(0, 0)", "different axes")),
     (o.BatchNormalisation((), 1e-3), (spec(4, 3), spec(4, 3), spec(4, 3)), ("()", "different axes")),
+    (
+        o.BatchNormalisationGradient((0,), 1e-3), (spec(4, 2), spec(4, 3), spec(3), spec(3), spec(3)),
+        ("BatchNormalisationGradient", "float32[4, 3]", "dy float32[4, 3]", "float32[4, 2]"),
+    ),
+    (
+        o.BatchNormalisationGradient((0,), 1e-3), (spec(4, 3), spec(4, 3), spec(3), spec(3), spec(1)),
+        ("variance float32[3]", "float32[1]"),
+    ),
+    (
+        o.Attention(), (spec(2, 5, 12), spec(2, 7, 3, 4), spec(2, 7, 3, 4)),
+        ("Attention", "q [batch, queries, heads, width]", "float32[2, 5, 12]"),
+    ),
+    (
+        o.Attention(), (spec(2, 5, 3, 4), spec(2, 7, 3, 4), spec(2, 6, 3, 4)),
+        ("[2, keys, 3, 4]", "one number of keys", "v float32[2, 6, 3, 4]"),
+    ),
+    (o.Attention(), (spec(2, 5, 3, 4), spec(2, 7, 1, 4), spec(2, 7, 1, 4)), ("given k float32[2, 7, 1, 4]",)),
+    (o.Attention(), (spec(2, 5, 3, 4), spec(2, 0, 3, 4), spec(2, 0, 3, 4)), ("one key", "float32[2, 0, 3, 4]")),
+    (o.Attention(), (spec(2, 5, 3, 0), spec(2, 5, 3, 0), spec(2, 5, 3, 0)), ("width of at least 1",)),
+    (o.Attention(), (spec(2, 5, 3, 4, dtype="int32"),) * 3, ("expected q to be float32 or float64", "int32")),
+    (
+        o.AttentionGradient(), (spec(2, 5, 3, 4),) * 4 + (spec(2, 3, 3, 4), spec(2, 3, 5)),
+        ("AttentionGradient", "expected do float32[2, 5, 3, 4]", "float32[2, 3, 3, 4]"),
+    ),
+    (
+        o.AttentionGradient(), (spec(2, 5, 3, 4),) * 5 + (spec(2, 5, 3),),
+        ("logarithms float32[2, 3, 5]", "float32[2, 5, 3]"),
+    ),
     (o.BatchNormalisation((0,), -1.0), (spec(4, 3), spec(3), spec(3)), ("epsilon", "at least 0", "-1.0")),
     (
         o.Normalisation((0,), 1e-3), (spec(4, 3), spec(3), spec(4), spec(3), spec(3)),
@@ -167,6 +195,65 @@ def test_gradients_through_the_statistics() -> None:
     executable.run()
     np.testing.assert_allclose(executable.read("d mean"), np.full((4, 2), 0.25))
     np.testing.assert_allclose(executable.read("d variance"), (a - a.mean(0)) / 2, rtol=1e-12)
+
+
+SIZES = st.integers(1, 6)
+
+
+@given(SIZES, SIZES, st.booleans(), st.integers(0, 1000))
+def test_attention_takes_a_mean_of_what_it_sees(
+    queries: int, keys: int, causal: bool, seed: int
+) -> None:
+    """Equal values are handed through; the sums of the softmax are those of the scores that are seen."""
+    g = np.random.default_rng(seed)
+    q, k = g.normal(size=(2, queries, 3, 4)), g.normal(size=(2, keys, 3, 4))
+    v = np.broadcast_to(g.normal(size=(2, 1, 3, 4)), k.shape).copy()
+    y, logarithms = apply(o.Attention(causal, 0.7), q, k, v)
+    np.testing.assert_allclose(y, np.broadcast_to(v[:, :1], q.shape), rtol=1e-12)
+    scores = 0.7 * np.einsum("bihd,bjhd->bhij", q, k)
+    seen = np.tri(queries, keys) if causal else np.ones((queries, keys))
+    np.testing.assert_allclose(
+        logarithms, np.log((np.exp(scores) * seen).sum(-1)), rtol=1e-9, atol=1e-12
+    )
+
+
+@given(st.integers(2, 6), st.integers(0, 1000))
+def test_attention_knows_no_order_of_keys_but_the_causal_one(keys: int, seed: int) -> None:
+    g = np.random.default_rng(seed)
+    q, k, v = g.normal(size=(3, 1, keys, 2, 3))
+    order = g.permutation(keys)
+    for a, b in zip(
+        apply(o.Attention(), q, k, v),
+        apply(o.Attention(), q, k[:, order], v[:, order]),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+    later = np.arange(keys) >= keys // 2  # what earlier queries must not see
+    k2, v2 = (np.where(later[:, None, None], g.normal(size=a.shape), a) for a in (k, v))
+    first, changed = apply(o.Attention(True), q, k, v)[0], apply(o.Attention(True), q, k2, v2)[0]
+    np.testing.assert_array_equal(first[:, : keys // 2], changed[:, : keys // 2])
+    assert not np.array_equal(first, changed)
+
+
+def test_large_scores_do_not_overflow() -> None:
+    q = np.full((1, 2, 1, 4), 1e3, np.float32)
+    y, logarithms = apply(o.Attention(), q, q, q)
+    np.testing.assert_array_equal(y, q)
+    np.testing.assert_allclose(logarithms, 2e6 + np.log(2), rtol=1e-6)
+
+
+def test_weights_are_computed_once_for_both_passes() -> None:
+    """Forward and gradient record scores and weights alike, so that they become the same steps."""
+    p = Program()
+    q, k, v = (p.input(n, (2, 5, 3, 4)) for n in "qkv")
+    y, _ = p.apply(o.Attention(True), q, k, v)
+    for name, d in zip(
+        "qkv", gradients(p, reduce_axes(p, "sum", y * y, None), [q, k, v]), strict=True
+    ):
+        p.output(f"d{name}", d)
+    steps = simplify(decompose(p, lambda s: isinstance(s.op, o.Softmax))).steps
+    kinds = [type(s.op) for s in steps]
+    assert kinds.count(o.Softmax) == 1 and kinds.count(o.MatMul) == 6
 
 
 def test_cross_entropy_gradient_is_softmax_minus_target() -> None:

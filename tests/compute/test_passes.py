@@ -123,6 +123,19 @@ def test_equal_steps_are_merged_and_dead_ones_removed() -> None:
     assert [type(s.op).__name__ for s in simplify(p).steps] == ["MatMul", "Map"]
 
 
+def test_equal_constants_are_one() -> None:
+    p = Program()
+    x = p.input("x", (2, 3))
+    row = np.arange(3, dtype=np.float32)
+    first, second = (x * p.constant(row) for _ in range(2))
+    other = x * p.constant(row.astype(np.float64).reshape(1, 3))
+    p.output("y", first + second)
+    p.output("z", other)
+    simpler = simplify(p)
+    assert len(simpler.constants) == 2  # the other has another dtype and shape
+    assert [simpler.inputs["x"] in s.inputs for s in simpler.steps].count(True) == 2
+
+
 def test_movements_that_move_nothing_go() -> None:
     p = Program()
     x = p.input("x", (4, 5))

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gpu_steps import mlp, residual, small_lenet, state, train, training
+from gpu_programs import agree, attention, linear_layers, ran, residual
+from gpu_steps import mlp, small_lenet, state, train, training
 
 from cortex import verify as networks
 from cortex.compute import Program, availability, get_backend, verify
@@ -14,6 +15,7 @@ from cortex.compute.ops import Dropout
 from cortex.compute.ops.random import random_state
 
 from .conftest import backend
+from .test_gates import zeros_stop
 
 pytestmark = pytest.mark.gpu
 
@@ -55,6 +57,25 @@ def test_networks(gpu, check: verify.Check) -> None:
 
 def test_the_libraries_are_there(gpu) -> None:
     assert not gpu.libraries.missing
+
+
+def test_cudnn_normalises_both_ways(gpu) -> None:
+    got = agree(gpu, residual)
+    assert ran(got, "cuDNN BatchNormTraining") == ran(got, "cuDNN BatchNormBackward") == 3
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_cudnn_attends_in_bfloat16(gpu, causal: bool) -> None:
+    from cortex.gpu_compute.backend import CudaBackend
+
+    one = CudaBackend(gpu.device, precision="bfloat16")
+    got = agree(one, attention, 65, 80, causal, of_largest=0.03)
+    assert ran(got, "cuDNN AttentionForward") == ran(got, "cuDNN AttentionBackward") == 1
+
+
+def test_products_end_in_the_gradient_of_relu(gpu) -> None:
+    assert ran(agree(gpu, linear_layers, 64), "drelu") == 2
+    zeros_stop(gpu)
 
 
 def test_masks_are_those_of_the_cpu_bit_for_bit(gpu) -> None:

@@ -13,6 +13,10 @@ from cortex.compute.ops import Map, MatMul
 from cortex.compute.ops.fused import Fused
 from cortex.compute.program import Op, Step, Value
 from cortex.compute.spec import HALVES
+from cortex.gpu_compute.libraries.emulated import EmulatedGraph
+from cortex.gpu_compute.libraries.products import MASK_BITS
+from cortex.gpu_compute.passes.gates import GatedProduct, ProductWithMask
+from cortex.gpu_compute.passes.graph import DnnGraph
 from cortex.gpu_compute.stored import rounded, widened
 
 
@@ -34,6 +38,15 @@ def by_numpy(program: Program, given: Mapping[str, np.ndarray]) -> dict[str, np.
 
 
 def _alone(step: Step, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    op = step.op
+    if isinstance(op, DnnGraph):
+        return _graph(step, inputs)
+    if isinstance(op, ProductWithMask):
+        (y,) = _alone(replace(step, op=op.product, outputs=step.outputs[:1]), inputs)
+        return [y, _packed(y > 0)]
+    if isinstance(op, GatedProduct):
+        (y,) = _alone(replace(step, op=op.product), inputs[:2])
+        return [np.where(_unpacked(inputs[2], y.shape), y, 0)]
     one = Program()
     values = [one.input(f"x{k}", a.shape, a.dtype.name) for k, a in enumerate(inputs)]
     found = one.apply(_wide(step.op), *values)
@@ -52,3 +65,25 @@ def _wide(op: Op) -> Op:
     if isinstance(op, MatMul):
         return replace(op, dtype=None)
     return replace(op, op=_wide(op.op)) if isinstance(op, Fused) else op
+
+
+def _graph(step: Step, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    description = replace(step.op.description, dtype="float32")
+    results = [np.zeros(v.shape, "float32" if v.dtype in HALVES else v.dtype) for v in step.outputs]
+    given = [np.ascontiguousarray(a) for a in inputs]
+    names = (*description.inputs, *description.outputs)
+    arrays = zip(names, (*given, *results), strict=True)
+    EmulatedGraph(description).run({name: a.ctypes.data for name, a in arrays})
+    return results
+
+
+def _packed(mask: np.ndarray) -> np.ndarray:
+    """Return one bit of each element, rows padded to whole blocks."""
+    rows, columns = mask.shape
+    padded = np.zeros((rows, -(-columns // MASK_BITS) * MASK_BITS), bool)
+    padded[:, :columns] = mask
+    return np.packbits(padded, bitorder="little")
+
+
+def _unpacked(bits: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return np.unpackbits(bits, bitorder="little").reshape(shape[0], -1)[:, : shape[1]]

@@ -9,7 +9,10 @@ import numpy as np
 from ... import philox
 from ...ops import (
     AllReduce,
+    Attention,
+    AttentionGradient,
     BatchNormalisation,
+    BatchNormalisationGradient,
     Dropout,
     LayerNormalisation,
     LocalResponseNormalisation,
@@ -21,6 +24,7 @@ from ...ops import (
     SoftmaxCrossEntropy,
     StopGradient,
 )
+from ...program import Program, Value
 from .. import oracles
 from ..case import Case, Input, exactly, integers, normal, positive
 
@@ -67,6 +71,24 @@ def _batch(name: str, axes: tuple[int, ...], x: Input, **options: Any) -> list[C
     ]  # fmt: skip
 
 
+def _batch_gradient(name: str, axes: tuple[int, ...], shape: tuple[int, ...]) -> Case:
+    per = tuple(n for i, n in enumerate(shape) if i not in axes)
+    kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
+
+    def expect(
+        dy: Array, x: Array, scale: Array, mean: Array, variance: Array
+    ) -> tuple[Array, ...]:
+        inverse = 1 / np.sqrt(variance + EPSILON)
+        z = (x - mean.reshape(kept)) * inverse.reshape(kept)
+        shared = dy.mean(axes, keepdims=True) + z * (dy * z).mean(axes, keepdims=True)
+        return (scale * inverse).reshape(kept) * (dy - shared), (dy * z).sum(axes), dy.sum(axes)
+
+    return Case(
+        f"batch normalisation gradient/{name}", BatchNormalisationGradient(axes, EPSILON),
+        (normal(*shape), normal(*shape), normal(*per), normal(*per), positive(*per)), expect,
+    )  # fmt: skip
+
+
 def _given(name: str, axes: tuple[int, ...], shape: tuple[int, ...]) -> Case:
     per = tuple(n for i, n in enumerate(shape) if i not in axes)
     kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
@@ -96,6 +118,30 @@ def _layer(axes: tuple[int, ...], shape: tuple[int, ...], **options: Any) -> lis
     return [
         Case(f"layer normalisation/{name}", LayerNormalisation(axes, EPSILON), (x, scale, bias), layer, **options),
         Case(f"rms normalisation/{name}", RmsNormalisation(axes, EPSILON), (x, scale), rms, **options),
+    ]  # fmt: skip
+
+
+def _attention(
+    name: str, batch: int, queries: int, keys: int, heads: int, width: int, causal: bool = False,
+    scale: float | None = None,
+) -> list[Case]:  # fmt: skip
+    q, k = normal(batch, queries, heads, width), normal(batch, keys, heads, width)
+    op, options = Attention(causal, scale), (causal, width**-0.5 if scale is None else scale)
+
+    def backward(p: Program, q: Value, k: Value, v: Value, do: Value) -> Any:
+        o, logarithms = p.apply(op, q, k, v)
+        return p.apply(AttentionGradient(causal, scale), q, k, v, o, do, logarithms)
+
+    return [
+        Case(f"attention/{name}", op, (q, k, k), lambda *a: oracles.attention(*options, *a)),
+        Case(
+            f"attention/{name}, without logarithms", lambda p, *a: p.apply(op, *a)[0], (q, k, k),
+            lambda *a: oracles.attention(*options, *a)[0],
+        ),
+        Case(
+            f"attention gradient/{name}", backward, (q, k, k, q),
+            lambda *a: oracles.attention_gradient(*options, *a),
+        ),
     ]  # fmt: skip
 
 
@@ -156,11 +202,19 @@ CASES: tuple[Case, ...] = (
     *_batch("far from zero", (0,), Input((64, 3), lambda g, s: 1000 + g.normal(size=s)), factor=20.0, gradient=False),
     # sqrt(epsilon) is all that is left of the deviation, so the gradient of x is ill-conditioned
     *_batch("batch 1", (0,), normal(1, 4), gradient=False),
+    _batch_gradient("per channel", (0, 2, 3), (4, 3, 5, 2)),
+    _batch_gradient("channels last", (0, 1, 2), (3, 5, 2, 4)),
+    _batch_gradient("per element", (0,), (6, 3, 2)),
     _given("per channel", (0, 2, 3), (4, 3, 5, 2)),
     _given("per element", (0,), (4, 3, 2)),
     *_layer((2,), (2, 3, 17)),
     *_layer((1, 2, 3), (3, 2, 4, 5)),
     *_layer((1,), (1, 129)),
+    *_attention("5 queries, 7 keys", 2, 5, 7, 3, 4),
+    *_attention("causal", 2, 6, 6, 2, 3, causal=True),
+    *_attention("causal, more queries than keys", 1, 5, 3, 2, 4, causal=True),
+    *_attention("causal, more keys than queries", 2, 2, 5, 1, 3, causal=True),
+    *_attention("one query, one head", 1, 1, 3, 1, 5, scale=0.3),
     *(_response(n, (2, 7, 3, 2)) for n in (1, 2, 3, 4, 5)),
     _response(5, (2, 3, 4)),  # a window wider than the channels
     _response(2, (3, 33), 0.5),

@@ -62,9 +62,11 @@ def plans(device, network: str, dtype: str, tf32: str, deterministic: str = "0")
     return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
 
 
-@pytest.mark.parametrize("network", sorted(networks.NETWORKS))
+CONVOLUTIONAL = [(n, *mode) for n in networks.CONVOLUTIONAL for mode in (STRICT, TF32, BF16, F16)]
+
+
 @pytest.mark.parametrize(
-    ("dtype", "tf32"), [STRICT, TF32, BF16, F16], ids=["strict", "tf32", "bf16", "f16"]
+    ("network", "dtype", "tf32"), [*CONVOLUTIONAL, ("transformer", *BF16), ("transformer", *F16)]
 )
 def test_every_graph_is_accepted(device, network, dtype, tf32, record_property) -> None:
     found = plans(device, network, dtype, tf32)
@@ -81,8 +83,9 @@ def test_every_graph_is_accepted(device, network, dtype, tf32, record_property) 
     )
 
 
-def test_deterministic_graphs_are_accepted(device) -> None:
-    found = plans(device, "resnet18", "bfloat16", "0", "1")
+@pytest.mark.parametrize("network", ["resnet18", "transformer"])
+def test_deterministic_graphs_are_accepted(device, network) -> None:
+    found = plans(device, network, "bfloat16", "0", "1")
     assert found and not [line["refused"] for line in found if "refused" in line]
 
 

@@ -1,4 +1,4 @@
-"""The cuDNN graphs of a training step and of inference of some networks, at a batch of 256.
+"""The cuDNN graphs of a training step and of inference of some networks, convolutional ones at a batch of 256.
 
 Shapes are those of LeNet (LeCun et al. 1998, in Caffe's form), a small convnet of 3 x 3 kernels on 32 x 32 images, and
 ResNet-18 and ResNet-50 (He et al. 2016, stride in the 3 x 3 kernels) on 224 x 224 images.
@@ -101,9 +101,23 @@ def _graphs(layers: Callable[[], Iterator[Layer]]) -> Callable[[str], list[dnn.D
     return lambda dtype: list(dict.fromkeys(g for layer in layers() for g in layer.graphs(dtype)))
 
 
+def transformer(dtype: str) -> list[dnn.Description]:
+    """Attention of GPT-2's smallest and of a wide model, over whole and odd lengths, with and without a causal mask."""
+    shapes = [
+        (16, 12, 1024, 1024, 64),
+        (16, 8, 512, 512, 128),
+        (32, 12, 197, 197, 64),
+        (4, 16, 128, 1000, 64),
+    ]
+    kinds = (dnn.AttentionForward, dnn.AttentionBackward)
+    return [kind(*s, dtype, causal) for kind in kinds for s in shapes for causal in (False, True)]
+
+
 NETWORKS = {
     "lenet": _graphs(lenet),
     "convnet": _graphs(convnet),
     "resnet18": _graphs(resnet18),
     "resnet50": _graphs(resnet50),
+    "transformer": transformer,
 }
+CONVOLUTIONAL = sorted(set(NETWORKS) - {"transformer"})
