@@ -92,6 +92,12 @@ struct Job {
   unsigned flags;
 };
 
+// The chunks that one thread begins with.
+struct alignas(64) Range {
+  std::atomic<int64_t> next{0};
+  int64_t stop = 0;
+};
+
 class Pool {
  public:
   bool acquire() { return !busy_.exchange(true, std::memory_order_acquire); }
@@ -108,12 +114,13 @@ class Pool {
   void work(int thread, uint64_t number);
   bool wait_for_job(int thread, uint64_t& number);
   void spread_out(int thread);
+  void share_out(const Job& job);
   void take_chunks(int thread);
   void wake(int64_t wanted);
 
   alignas(64) std::atomic<uint64_t> state_{0};
   Job job_{};  // on the cache line of the word that announces it
-  alignas(64) std::atomic<int64_t> next_{0};
+  Range ranges_[MAX_THREADS];
   alignas(64) std::atomic<bool> busy_{false};
   std::atomic<int> sleeping_{0};
   std::atomic<int> core_[MAX_THREADS] = {};  // where each thread was last
@@ -124,12 +131,25 @@ class Pool {
   std::vector<std::thread> workers_;
 };
 
+void Pool::share_out(const Job& job) {
+  const int64_t chunks = (job.units - 1) / job.grain + 1;
+  for (int64_t i = 0; i < job.threads; i++) {
+    ranges_[i].next.store(chunks * i / job.threads, std::memory_order_relaxed);
+    ranges_[i].stop = chunks * (i + 1) / job.threads;
+  }
+}
+
+// A thread's own chunks, then what is left of those of the others.
 void Pool::take_chunks(int thread) {
-  for (;;) {
-    const int64_t start = next_.fetch_add(job_.grain, std::memory_order_relaxed);
-    if (start >= job_.units) return;
-    const int64_t stop = job_.units - start < job_.grain ? job_.units : start + job_.grain;
-    job_.body(job_.context, thread, start, stop);
+  for (int i = 0; i < job_.threads; i++) {
+    Range& range = ranges_[(thread + i) % job_.threads];
+    while (range.next.load(std::memory_order_relaxed) < range.stop) {
+      const int64_t chunk = range.next.fetch_add(1, std::memory_order_relaxed);
+      if (chunk >= range.stop) break;
+      const int64_t start = chunk * job_.grain;
+      const int64_t stop = job_.units - start < job_.grain ? job_.units : start + job_.grain;
+      job_.body(job_.context, thread, start, stop);
+    }
   }
 }
 
@@ -192,7 +212,7 @@ void Pool::wake(int64_t wanted) {
 void Pool::run(const Job& job) {
   job_ = job;
   core_[0].store(this_core(), std::memory_order_relaxed);
-  next_.store(0, std::memory_order_relaxed);
+  share_out(job);
   const uint64_t number = state_.load(std::memory_order_relaxed) / NUMBER + 1;
   state_.store(number * NUMBER | OPEN, std::memory_order_seq_cst);
   wake((job.units - 1) / job.grain);
