@@ -67,6 +67,30 @@ class DeviceGroup(Protocol):
         ...
 
 
+class HostedGroup:
+    """The same group as another one, the `host`: what groups of devices build on."""
+
+    def __init__(self, host: Group) -> None:
+        self._host = host
+        self.rank, self.size = host.rank, host.size
+
+    def all_reduce(self, array: np.ndarray) -> None:
+        """Sum an array of the host."""
+        self._host.all_reduce(array)
+
+    def broadcast(self, array: np.ndarray) -> None:
+        """Copy an array of the host from process 0."""
+        self._host.broadcast(array)
+
+    def gather(self, text: str) -> list[str]:
+        """Return the texts of all processes, by rank."""
+        return self._host.gather(text)
+
+    def abort(self, message: str, code: int = 1) -> NoReturn:
+        """Say why, and end all processes."""
+        self._host.abort(message, code)
+
+
 @runtime_checkable
 class Collective(Protocol):
     """What a backend with `capabilities.collectives` offers besides `Backend`."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import partial
 from typing import Any
 
 from cortex.compute.backend import Capabilities, Memory, check_dtypes
 from cortex.compute.errors import BackendError
+from cortex.compute.group import Group, check_programs
 from cortex.compute.options import full_name
 from cortex.compute.passes import decompose, fuse_epilogues, fuse_maps, simplify, updates_last
 from cortex.compute.plan.storage import isolate
@@ -33,10 +35,25 @@ class CudaBackend:
     Keyword arguments are those of `Options`: `CudaBackend(precision="tf32")`.
     """
 
+    _group: Group | None = None  # what `AllReduce` sums over; a backend of its own for each
+
     def __init__(self, device: Device | None = None, **options: Any) -> None:
         self.options = Options(**options)
         self.device: Device = device if device is not None else _first_gpu()
         self.libraries = self.device.libraries(self.options)
+        self._joined: dict[Group, CudaBackend] = {}
+
+    def joined(self, group: Group) -> CudaBackend:
+        """Return the backend that sums over a group, the same one for the same group.
+
+        The processes of a machine share its GPUs out in turn.
+        """
+        if group not in self._joined:
+            device = self.device.of_process(group.rank)
+            backend = self._joined[group] = copy(self)
+            backend.device, backend.libraries = device, device.libraries(self.options)
+            backend._group = device.joined(group)
+        return self._joined[group]
 
     @property
     def name(self) -> str:
@@ -53,7 +70,7 @@ class CudaBackend:
         }  # fmt: skip
         return Capabilities(
             ("float32", "float64"), graph_capture=self.options.capture, deterministic=self.options.deterministic,
-            loss_scale="dynamic" if self.options.precision == "float16" else None, notes=notes,
+            collectives=True, loss_scale="dynamic" if self.options.precision == "float16" else None, notes=notes,
         )  # fmt: skip
 
     def _channels_last(self, program: Program) -> Program:
@@ -78,7 +95,10 @@ class CudaBackend:
                 f"{' of another one' if isinstance(memory, DeviceMemory) else ''}"
             )
         check_dtypes(program, self.name)
-        return CudaExecutable(self.rewritten(program), memory, self.options, self.libraries)
+        program = self.rewritten(program)
+        if self._group is not None:
+            check_programs(self._group, program)
+        return CudaExecutable(program, memory, self.options, self.libraries, self._group)
 
     def rewritten(self, program: Program) -> Program:
         """Return the program as this backend runs it, after all passes."""
@@ -87,7 +107,7 @@ class CudaBackend:
 
         held, libraries = self.options.held, self.libraries
         accepts = partial(accepts_graph, libraries)
-        program = simplify(decompose(attend(program, held, accepts), keeps))
+        program = simplify(decompose(attend(program, held, accepts), partial(keeps, self._group)))
         program = normalise(self._channels_last(program), held, accepts)
         program = simplify(fuse_maps(program, SMALL))
         if self.libraries.products is not None:

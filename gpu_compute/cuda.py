@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from cortex.compute.errors import BackendError
+from cortex.compute.group import Group
 
 from .device import Block, Launch, Libraries, LibraryCall, Properties, refused
 from .kernels.launch import launch_for
@@ -71,6 +72,17 @@ class CudaDevice:
             found["name"].decode(), int(found["totalGlobalMem"]), int(found["multiProcessorCount"]),
             f"{found['major']}.{found['minor']}", versions,
         )  # fmt: skip
+
+    def of_process(self, rank: int) -> CudaDevice:
+        """Return the GPU of a process: they take those of a machine in turn, machines being alike."""
+        number = rank % int(self._runtime.getDeviceCount())
+        return self if number == self.number else CudaDevice(number)
+
+    def joined(self, group: Group) -> Group:
+        """Return the group with sums by NCCL."""
+        from .nccl import NcclGroup
+
+        return NcclGroup(group, self.number)
 
     def libraries(self, options: Options) -> Libraries:
         """Return cuBLASLt and cuDNN in the mode asked for; where one is missing, why."""

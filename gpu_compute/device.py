@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from cortex.compute.errors import BackendError
+from cortex.compute.group import Group
 
 from .kernels.emitted import Form
 from .kernels.source import Kernel, Variant
@@ -163,6 +164,14 @@ class Device(Protocol):
 
     def replay(self, graph: Any) -> None:
         """Enqueue a graph that this device has captured."""
+        ...
+
+    def of_process(self, rank: int) -> Device:
+        """Return the device of this kind that process `rank` of several is to use."""
+        ...
+
+    def joined(self, group: Group) -> Group:
+        """Return the group with sums in this device's memory too (`compute.group.DeviceGroup`)."""
         ...
 
     def synchronise(self) -> None:

@@ -18,6 +18,8 @@ from weakref import WeakSet
 import numpy as np
 
 from cortex.compute.errors import BackendError
+from cortex.compute.group import Group, HostedGroup
+from cortex.compute.spec import ITEM_BYTES
 
 from .backend import CudaBackend
 from .device import Block, Launch, Libraries, LibraryCall, Properties, refused
@@ -58,6 +60,15 @@ class EmulatedBlock(Block):
         return bool((self._before != POISON).any() or (self._after != POISON).any())
 
 
+class EmulatedGroup(HostedGroup):
+    """A group whose device memory is the host's."""
+
+    def all_reduce_on_device(self, address: int, count: int, dtype: str, stream: int) -> None:
+        """Sum at once, by the group of the host."""
+        memory = memoryview((ctypes.c_uint8 * (count * ITEM_BYTES[dtype])).from_address(address))
+        self.all_reduce(np.frombuffer(memory, np.dtype(dtype)))
+
+
 class EmulatedDevice:
     """A device in the host's memory; `memory` bytes of it, so that running out can be tested."""
 
@@ -81,6 +92,14 @@ class EmulatedDevice:
         from .libraries.emulated import EmulatedDnn, EmulatedProducts
 
         return Libraries(EmulatedProducts(), EmulatedDnn())
+
+    def of_process(self, rank: int) -> EmulatedDevice:
+        """Return a device of the process's own."""
+        return EmulatedDevice(self.properties.memory, self._with_libraries)
+
+    def joined(self, group: Group) -> Group:
+        """Return the group with sums in memory that is the host's."""
+        return EmulatedGroup(group)
 
     def free_memory(self) -> int:
         """Return what the living blocks leave."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from cortex.compute.backend import PlanReport
 from cortex.compute.errors import BackendError
+from cortex.compute.group import Group
 from cortex.compute.options import full_name
 from cortex.compute.passes.memory import round_up
 from cortex.compute.plan.arena import Arena, assign, largest
@@ -32,11 +33,16 @@ class CudaExecutable:
     runs_many = True  # `run` takes a count
 
     def __init__(
-        self, program: Program, memory: DeviceMemory, options: Options, libraries: Libraries
+        self,
+        program: Program,
+        memory: DeviceMemory,
+        options: Options,
+        libraries: Libraries,
+        group: Group | None = None,
     ) -> None:
         self.memory, self.options = memory, options
         self.device: Device = memory.device
-        self._low = low = lower(program, self.device, options, libraries)
+        self._low = low = lower(program, self.device, options, libraries, group)
         self._arena_plan = arena = assign(low)
         self._graphs: dict[int, Graph] = {}
         self._warm = False

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from cortex.compute.backend import StepReport
 from cortex.compute.expression import constant
+from cortex.compute.group import Group
 from cortex.compute.ops import Map
 from cortex.compute.plan import lowering as plan
 from cortex.compute.plan.storage import Operand, Storage, is_joined
@@ -39,11 +40,19 @@ class Lowering(plan.Lowering[Instruction]):
         return pads - named - read
 
 
-def lower(program: Program, device: Device, options: Options, libraries: Libraries) -> Lowering:
+def lower(
+    program: Program,
+    device: Device,
+    options: Options,
+    libraries: Libraries,
+    group: Group | None = None,
+) -> Lowering:
     """Choose a provider for every step and return the instructions; nothing has an address yet."""
     from .providers import provide
 
-    low = Lowering(program, Storage(program), device=device, options=options, libraries=libraries)
+    low = Lowering(
+        program, Storage(program), device=device, options=options, libraries=libraries, group=group
+    )
     plan.fill(low, provide, lambda low, target, source: copy(target, source))
     for target in low.cleared:
         _clear_first(low, target)

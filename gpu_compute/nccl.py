@@ -9,18 +9,15 @@ Not verified: this needs a machine with several GPUs; so far only its calls are 
 from __future__ import annotations
 
 import json
-from typing import NoReturn
 
-import numpy as np
-
-from cortex.compute.group import DistributedError, Group
+from cortex.compute.group import DistributedError, Group, HostedGroup
 
 # ncclDataType_t; CuPy names some of them only
 TYPES = {"int32": 2, "int64": 4, "float16": 6, "float32": 7, "float64": 8, "bfloat16": 9}
 SUM = 0  # ncclRedOp_t
 
 
-class NcclGroup:
+class NcclGroup(HostedGroup):
     """A group of processes with a GPU each; arrays of the host go through the host's group."""
 
     def __init__(self, host: Group, device: int) -> None:
@@ -31,8 +28,7 @@ class NcclGroup:
             raise DistributedError(
                 f"NCCL is not available ({error}); install a CuPy that has it, such as cupy-cuda13x"
             ) from error
-        self._host = host
-        self.rank, self.size = host.rank, host.size
+        super().__init__(host)
         mine = json.dumps(list(nccl.get_unique_id())) if host.rank == 0 else ""
         identifier = tuple(json.loads(host.gather(mine)[0]))
         with Device(device):
@@ -47,19 +43,3 @@ class NcclGroup:
         if dtype not in TYPES:
             raise DistributedError(f"NCCL sums {', '.join(TYPES)}, given {dtype}")
         self._communicator.allReduce(address, address, count, TYPES[dtype], SUM, stream)
-
-    def all_reduce(self, array: np.ndarray) -> None:
-        """Sum an array of the host."""
-        self._host.all_reduce(array)
-
-    def broadcast(self, array: np.ndarray) -> None:
-        """Copy an array of the host from process 0."""
-        self._host.broadcast(array)
-
-    def gather(self, text: str) -> list[str]:
-        """Return the texts of all processes, by rank."""
-        return self._host.gather(text)
-
-    def abort(self, message: str, code: int = 1) -> NoReturn:
-        """Say why, and end all processes."""
-        self._host.abort(message, code)

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from cortex.compute.errors import BackendError
+from cortex.compute.group import Group
 from cortex.compute.ops import (
+    AllReduce,
     BatchNormalisation,
     BatchNormalisationGradient,
     Concatenate,
@@ -53,6 +55,7 @@ Provider = Callable[[Lowering, Step], list[Instruction] | None]
 
 def _table() -> dict[type[Op], tuple[Provider, ...]]:
     from . import (
+        collective,
         composites,
         convolution,
         dnn,
@@ -66,6 +69,7 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
     )
 
     return {
+        AllReduce: (collective.all_reduce,),
         Map: (maps.map_,),
         Reduce: (reduction.reduce,),
         MatMul: (matrix.matmul, matrix.plain),
@@ -99,11 +103,13 @@ def _table() -> dict[type[Op], tuple[Provider, ...]]:
     }
 
 
-def keeps(step: Step) -> bool:
+def keeps(group: Group | None, step: Step) -> bool:
     """Whether a composite op is bound directly and need not be decomposed."""
     from .composites import keeps_composite
     from .random import keeps_dropout
 
+    if isinstance(step.op, AllReduce):
+        return group is not None
     return keeps_composite(step) or keeps_dropout(step)
 
 

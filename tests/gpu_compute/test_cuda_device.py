@@ -125,3 +125,9 @@ def test_everything_a_step_launches_compiles_for_an_h100(
     step = training(small_lenet(), CudaBackend(CudaDevice(), precision=precision))
     train(step, 1)
     assert len(compiled) >= 6 and min(compiled) > 1000
+
+
+def test_processes_take_the_gpus_in_turn(machine: Machine) -> None:
+    device = CudaDevice()
+    assert [device.of_process(rank).number for rank in range(5)] == [0, 1, 0, 1, 0]
+    assert device.of_process(2) is device

@@ -132,7 +132,8 @@ class Machine:
         runtime = SimpleNamespace(
             memcpyAsync=memcpy, memsetAsync=memset, memGetInfo=lambda: (machine.free, 1 << 30),
             memcpyDeviceToDevice=3, memcpyHostToDevice=1, memcpyDeviceToHost=2,
-            getDeviceProperties=lambda number: found, runtimeGetVersion=lambda: 13000, driverGetVersion=lambda: 13000,
+            getDeviceProperties=lambda number: found, getDeviceCount=lambda: 2,
+            runtimeGetVersion=lambda: 13000, driverGetVersion=lambda: 13000,
         )  # fmt: skip
         cuda = SimpleNamespace(
             runtime=runtime, driver=SimpleNamespace(launchKernel=launch), Event=Event,
