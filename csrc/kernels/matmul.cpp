@@ -18,15 +18,15 @@
 // be transposed (matmul_shape): x w^T of a small batch transposes x and reads w where it lies.
 //
 // Measured in percent of the FMA peak of one core of an AMD EPYC of family 25 (117 GFLOP/s in AVX-512 and AVX2 alike,
-// half of it in float64), memory in large pages, medians of 25 beside other programs:
+// half of it in float64), by benchmarks/products.py:
 //
 //                          AVX-512 f32   AVX2 f32
-//   2048 x 2048 x 2048         92           85
-//   64 x 512 x 784, B^T        90           87
-//   256 x 512 x 784, B^T       92           87
-//   64 x 512 x 256             86           74
-//   512 x 784 x 64, A^T        90           66
-//   512 x 784 x 256, A^T       92           84
+//   2048 x 2048 x 2048         90           88        (float64: 89, 84)
+//   64 x 512 x 784, B^T        91           85
+//   256 x 512 x 784, B^T       91           87
+//   64 x 512 x 256             79           75
+//   512 x 784 x 64, A^T        86           82
+//   512 x 784 x 256, A^T       91           77
 #include "product.h"
 #include "registry.h"
 
