@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import pytest
 from gpu_programs import agree, attention, ran
+from refusing import Refusing
 
 from cortex.gpu_compute.backend import CudaBackend
-from cortex.gpu_compute.device import Libraries
-from cortex.gpu_compute.emulated import EmulatedDevice
 from cortex.gpu_compute.libraries import dnn
-from cortex.gpu_compute.libraries.emulated import EmulatedDnn, EmulatedProducts
-from cortex.gpu_compute.libraries.errors import Unsupported
 
 from .conftest import backend
 
@@ -39,28 +36,10 @@ def test_plain_kernels_compute_it_too() -> None:
     agree(backend(libraries=False), attention, 5, 7, True)
 
 
-class Refusing(EmulatedDevice):
-    """A cuDNN without one of the graphs, as for a width that is no multiple of 8."""
-
-    kind: type = dnn.AttentionForward
-
-    def libraries(self, options) -> Libraries:
-        kind = self.kind
-
-        class Dnn(EmulatedDnn):
-            def plan(self, description, choice=0):
-                if isinstance(description, kind):
-                    raise Unsupported("no engine")
-                return super().plan(description, choice)
-
-        return Libraries(EmulatedProducts(), Dnn())
-
-
 @pytest.mark.parametrize("kind", [dnn.AttentionForward, dnn.AttentionBackward])
 def test_either_pass_is_taken_apart_where_its_graph_is_refused(kind: type) -> None:
     backend()  # skips where there is no compiler
-    device = Refusing()
-    device.kind = kind
+    device = Refusing(kind)
     one = CudaBackend(device, precision="bfloat16")
     # twice as much: what is rounded in one pass is taken from what is rounded otherwise in the other
     got = agree(one, attention, 5, 7, True, of_largest=2 * IN_8_BITS)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import pytest
 from gpu_programs import Normalised, agree, ran, residual
+from refusing import Refusing
 
 from cortex.compute import Program, ShapeError
 from cortex.compute import math as m
 from cortex.compute.ops import BatchNormalisation, BatchNormalisationGradient
 from cortex.compute.passes import decompose, simplify
 from cortex.gpu_compute.backend import CudaBackend
-from cortex.gpu_compute.device import Libraries
-from cortex.gpu_compute.emulated import EmulatedDevice
 from cortex.gpu_compute.libraries import dnn
-from cortex.gpu_compute.libraries.emulated import EmulatedDnn, EmulatedProducts
-from cortex.gpu_compute.libraries.errors import Unsupported
 from cortex.gpu_compute.passes.gates import GATES, computes
 from cortex.gpu_compute.passes.graph import DnnGraph
 from cortex.gpu_compute.passes.layout import channels_last
@@ -93,29 +90,11 @@ def test_what_the_library_refuses_stays(any_graph: bool) -> None:
     assert sum(computes(s, GATES) for s in program.steps) == 3
 
 
-class Refusing(EmulatedDevice):
-    """A cuDNN without batch normalisation one way, as for channels that are no multiple of 4."""
-
-    kind: type = dnn.BatchNormTraining
-
-    def libraries(self, options) -> Libraries:
-        kind = self.kind
-
-        class Dnn(EmulatedDnn):
-            def plan(self, description, choice=0):
-                if isinstance(description, kind):
-                    raise Unsupported("no engine")
-                return super().plan(description, choice)
-
-        return Libraries(EmulatedProducts(), Dnn())
-
-
 @pytest.mark.parametrize("kind", [dnn.BatchNormTraining, dnn.BatchNormBackward])
 @pytest.mark.parametrize("make", [plain, residual])
 def test_our_kernels_stand_in_for_what_is_refused(kind: type, make, caplog) -> None:
     backend()  # skips where there is no compiler
-    device = Refusing()
-    device.kind = kind
+    device = Refusing(kind)
     got = agree(CudaBackend(device), make)
     assert not ran(got, f"cuDNN {kind.__name__}") and not caplog.records
     assert bool(ran(got, BACKWARD)) == (kind is dnn.BatchNormTraining)
