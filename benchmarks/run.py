@@ -89,6 +89,7 @@ def measure(names: Sequence[str], options: argparse.Namespace) -> None:
 
 def capability(settings: Settings) -> dict[str, float]:
     """Return the measured peak of multiply-adds and bandwidth of memory, with as many threads as cortex uses."""
+    import cores
     import roofline
 
     from cortex.compute import get_num_threads
@@ -99,7 +100,10 @@ def capability(settings: Settings) -> dict[str, float]:
         "reading memory, GB/s": roofline.bandwidth(1 << 28, threads),
         "changing memory in place, GB/s": roofline.bandwidth(1 << 28, threads, update=True),
     }
-    return {name: round(rate / 1e9, 1) for name, rate in rates.items()}
+    found = {name: round(rate / 1e9, 1) for name, rate in rates.items()}
+    if settings.wall and (times := cores.line_times()):
+        found["writing what two cores have read, ns a line"] = round(times["read by both"], 1)
+    return found
 
 
 def everything(options: argparse.Namespace) -> int:

@@ -17,10 +17,11 @@ class Executor:
 
     Every method that runs or changes an executor raises RuntimeError while it is running. Several
     executors may run at once from several Python threads: one at a time uses the pool, the others
-    work on their own thread alone.
+    work on their own thread alone. Without `denormals` its kernels take and give numbers below the
+    smallest normal one as zero; Python functions do not.
     """
 
-    def __init__(self) -> None: ...
+    def __init__(self, denormals: bool = True) -> None: ...
     def add(
         self,
         kernel: str,

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #endif
 
+#include "float_flags.h"
 #include "pool.h"
 
 namespace cortex {
@@ -103,9 +104,11 @@ void Executor::run(double* seconds) {
   Running running(running_);
   const int threads = num_threads();
   reserve_scratch(threads, scratch_size_);
+  const FlagsWhile flags(denormals_ ? float_flags() : float_flags() | FLUSH);
   double last = seconds ? now() : 0;
   for (const Instruction& instruction : instructions_) {
     if (instruction.callback) {
+      const FlagsWhile callers(flags.before());
       instruction.callback(instruction.context);
     } else {
       const Part part{instruction, scratch_};

@@ -29,6 +29,7 @@ const char COMPILER[] = "gcc " CORTEX_TEXT(__GNUC__) "." CORTEX_TEXT(__GNUC_MINO
 
 // Executor and the Python functions it calls, which the garbage collector must see: they often lead back to it.
 struct PythonExecutor : cortex::Executor {
+  using Executor::Executor;
   std::deque<py::object> callables;  // a deque: instructions hold the addresses of its elements
 };
 
@@ -182,7 +183,7 @@ void collect(PyHeapTypeObject* heap_type) {
 PYBIND11_MODULE(_native, m) {
   using namespace py::literals;
   py::class_<PythonExecutor>(m, "Executor", py::custom_type_setup(collect))
-      .def(py::init<>())
+      .def(py::init<bool>(), "denormals"_a = true)
       .def("add", add, "kernel"_a, "buffers"_a, "integers"_a, "reals"_a, "units"_a, "grain"_a = 1, "scratch"_a = 0)
       .def("add_function", add_function, "address"_a, "buffers"_a, "integers"_a, "reals"_a, "units"_a, "grain"_a = 1,
            "name"_a = "function")

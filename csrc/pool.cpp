@@ -13,6 +13,8 @@
 #include <system_error>
 #include <thread>
 #include <vector>
+
+#include "float_flags.h"
 #ifdef __linux__
 #include <sched.h>
 #endif
@@ -32,15 +34,6 @@ inline void relax() {
   __asm__ __volatile__("yield");
 #endif
 }
-
-// Rounding and denormal flags of the calling thread, so that every thread of a job computes alike.
-#ifdef __SSE__
-inline unsigned float_flags() { return _mm_getcsr() & ~unsigned(_MM_EXCEPT_MASK); }
-inline void set_float_flags(unsigned flags) { _mm_setcsr(flags); }
-#else
-inline unsigned float_flags() { return 0; }
-inline void set_float_flags(unsigned) {}
-#endif
 
 // Tries `done` for the given time; false when the time is over.
 template <typename Done>
@@ -89,7 +82,7 @@ struct Job {
   const void* context;
   int64_t units, grain;
   int threads;
-  unsigned flags;
+  FloatFlags flags;  // of the calling thread, so that every thread of a job computes alike
 };
 
 // The chunks that one thread begins with.

@@ -235,7 +235,8 @@ template <class T> static void run_strip(const Product<T>& p, Strip<T>& s, const
 template <class T> static void multiply(const Product<T>& p, T* scratch) {
   const int64_t most = product_depth(p.depth, sizeof(T)), tile_rows = even_piece(p.rows, TILE_ROWS);
   const int64_t panel = p.packed_b ? p.panel : product_panel<T>(p.rows);
-  const bool crowded = p.a.transposed || p.a.row * int64_t(sizeof(T)) % 1024 == 0;
+  // Rows 4 KB apart share one set of the L1 cache; of rows 1 and 2 KB apart it holds a tile, and copying them cost 3 %.
+  const bool crowded = p.a.transposed || p.a.row * int64_t(sizeof(T)) % 4096 == 0;
   T* const packed_a = scratch;
   for (int64_t j0 = 0; j0 < p.columns; j0 += PRODUCT_COLUMNS)
     for (int64_t k0 = 0; k0 == 0 || k0 < p.depth; k0 += most) {

@@ -44,7 +44,8 @@ class Options:
 
     exact: bool = option(
         False,
-        "no algorithm that rounds more than the plain sum does: no Winograd convolutions",
+        "no algorithm that rounds more than the plain sum does: no Winograd convolutions, and "
+        "denormal numbers (below 1e-38 in float32) are kept, not taken for zero",
     )
 
 
@@ -129,7 +130,7 @@ class CpuExecutable:
 
     def _build(self, instructions: Sequence[Instruction]) -> Any:
         module = native()
-        executor: Any = module.Executor() if module is not None else Interpreter()
+        executor: Any = Interpreter() if module is None else module.Executor(self._options.exact)
         for i in instructions:
             if i.kind == "python":
                 executor.add_python(_bound(i))

@@ -257,6 +257,18 @@ print(sorted(made[1].report.providers()), get_backend("cpu").capabilities.notes[
 """
 
 
+@pytest.mark.skipif(native() is None, reason="without the compiled engine denormal numbers stay")
+def test_denormal_numbers_are_zero_unless_exact() -> None:
+    """A first moment that is never fed again would stay at 1e-44 for ever and slow its update down."""
+    p = Program()
+    p.outputs["halved"] = p.input("x", (100,)) * 0.5
+    for name, expected in (("cpu", 0), ("cpu:exact", 5e-41)):
+        made = get_backend(name).compile(p)
+        made.write("x", np.full(100, 1e-40, np.float32))
+        made.run()
+        np.testing.assert_allclose(made.read("halved"), expected, rtol=1e-4, err_msg=name)
+
+
 def test_without_the_native_engine() -> None:
     here = os.path.dirname(__file__)
     path = os.pathsep.join(

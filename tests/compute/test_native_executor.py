@@ -106,6 +106,22 @@ def test_many_threads_take_part():
     assert seen == {threading.get_ident()}
 
 
+@pytest.mark.parametrize("denormals", [True, False])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_denormal_numbers_are_zero_unless_they_are_kept(threads, denormals):
+    native.set_num_threads(threads)
+    rows, tiny = 64, 1e-40
+    x, out, seen = np.full((rows, 33), tiny, np.float32), np.full(rows, np.nan, np.float32), []
+    executor = native.Executor(denormals)
+    executor.add("sum_f32", [out.ctypes.data, x.ctypes.data], [33, 1, 33, 1], [], rows)
+    executor.add_python(lambda: seen.append(np.float32(tiny) * np.float32(0.5)))
+    executor.run()
+    expected = 33 * float(np.float32(tiny)) if denormals else 0
+    np.testing.assert_allclose(out, expected, rtol=1e-5)
+    assert seen[0] > 0  # neither Python functions in the run
+    assert np.float32(tiny) * np.float32(0.5) > 0  # nor what comes after it are touched
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3, 5, 8])
 def test_many_tiny_instructions_keep_their_order(threads):
     native.set_num_threads(threads)

@@ -240,6 +240,28 @@ def test_few_rows_are_few_units():
     assert 2 <= units(512, 784) <= 8
 
 
+@pytest.mark.parametrize("isa", native.available_isas())
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_few_columns_are_inner_products(isa, dtype):
+    """x w^T to a few classes: a tile of 16 columns would be half empty, and w need not be packed."""
+    native.set_isa(isa)
+    rng = np.random.default_rng(6)
+    for rows, columns, depth in [(13, 2, 64), (64, 10, 256), (97, 12, 131), (300, 10, 700)]:
+        for bias_kind, accumulate, use in [(0, 0, 0), (COLUMNS, 0, MASK), (ROWS, 1, ADD)]:
+            units, packed = check(
+                rng, dtype, 1, rows, columns, depth, 0, 1, bias_kind=bias_kind, activation=RELU,
+                accumulate=accumulate, use=use,
+            )  # fmt: skip
+            assert packed == 0 and (units > 1) == (rows == 300)
+
+    def scratch(rows, columns, depth):
+        integers = [1, rows, columns, depth, 0, 1, depth, depth, columns, *[0] * 10]
+        return native.plan("matmul_f32", integers)[1]
+
+    assert scratch(64, 12, 64) == 0  # nothing to pack
+    assert scratch(64, 13, 64) > 0 and scratch(64, 12, 63) > 0
+
+
 BUILDS = {
     "bias and relu": lambda y, b, d: m.maximum(y + b, 0),
     "residual": lambda y, b, d: d + (y + b),
