@@ -2,8 +2,8 @@
 
     python benchmarks/cores.py        # a line of results each second, until Ctrl-C
 
-A line that several cores have read lies in the caches of all of them, and must leave the others before one may write it.
-How long that takes depends on which caches the cores share; in a virtual machine it may change at any time.
+A line that several cores have read lies in the caches of all, and must leave the others before one may write it. How
+long that takes depends on the caches the cores share; in a virtual machine it may change at any time.
 """
 
 from __future__ import annotations
