@@ -98,12 +98,16 @@ def rounded(size: int) -> int:
 @cache
 def peak(threads: int, dtype: str = "float32") -> float:
     """Return the measured operations a second of multiply-adds in registers, `threads` at once."""
+    return max(rate(threads, dtype) for _ in range(14))
+
+
+def rate(threads: int, dtype: str = "float32") -> float:
+    """Return the operations a second of multiply-adds now, the best of three bursts of a few milliseconds."""
     run, engine = _multiply_adds(dtype)
     del engine  # kept by the cache of `_multiply_adds`
     times = 1 << 20
-    operations = 2 * ACCUMULATORS * _lanes(dtype) * times
-    run(times)
-    return max(operations / _together(threads, lambda k: run(times)) * threads for _ in range(40))
+    operations = 2 * ACCUMULATORS * _lanes(dtype) * times * threads
+    return max(operations / _together(threads, lambda k: run(times)) for _ in range(3))
 
 
 @cache

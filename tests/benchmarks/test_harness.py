@@ -36,6 +36,30 @@ def test_contenders_take_turns_there_and_back(harness: Any) -> None:
     assert found == [[i, 0.5] * 3 for i in (0.0, 1.0, 2.0)]
 
 
+def test_a_block_counts_while_the_cores_work_at_full_speed(harness: Any, monkeypatch: Any) -> None:
+    """Beside a fall of the rate, before or after it, a block is measured again."""
+    monkeypatch.setattr(harness, "REST", 0)
+    rates = iter([100, 98, 99, 50, 50, 100, 97, 99])
+    done = []
+
+    def block(i: int) -> list[float]:
+        done.append(i)
+        return [len(done)]
+
+    again, left_out = harness.at_full_speed(block, lambda: next(rates))
+    assert [again(0), again(1)] == [[1], [4]]
+    assert done == [0, 1, 1, 1] and left_out == [1, 1]
+
+
+def test_a_block_that_never_runs_at_full_speed_counts_in_the_end(
+    harness: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(harness, "REST", 0)
+    rates = iter([100, *[50] * 1000])
+    again, left_out = harness.at_full_speed(lambda i: [7.0], lambda: next(rates))
+    assert again(3) == [7.0] and left_out == [3] * harness.PATIENCE
+
+
 def test_a_block_is_divided_by_what_it_did(harness: Any) -> None:
     settings = harness.Settings(rounds=3, block=0.01)
     made = [harness.Contender(name, spin(s)) for name, s in (("a", 0.0002), ("b", 0.002))]
