@@ -14,39 +14,52 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 LINE = 64  # bytes
 SIZE = 512 << 10  # bytes: within the second-level cache of one core
-CASES = ("written last by itself", "written last by the other", "read by both")
+ROUNDS = 9
 
 
-def line_times(rounds: int = 15) -> dict[str, float]:
-    """Return nanoseconds a line for each of `CASES`, the median of some rounds; empty where there is one core alone."""
-    if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2:
-        return {}
-    write, read = _loops()
-    memory = np.zeros(SIZE // 4, np.float32)
-    first, second = sorted(os.sched_getaffinity(0))[:2]
-    with _on(first) as here, _on(second) as there:
+class Cores:
+    """Two threads, each on a core of its own; `cores` says whether there are two to be had."""
 
-        def seconds(*before: tuple[ThreadPoolExecutor, Callable[[np.ndarray], Any]]) -> float:
+    def __init__(self) -> None:
+        self._write, self._read = _loops()
+        self._memory = np.zeros(SIZE // 4, np.float32)
+        self._here, self._there = (_on(core) for core in sorted(os.sched_getaffinity(0))[:2])
+
+    def written_last_by_itself(self) -> float:
+        """Return nanoseconds a line that a core takes to write what it wrote last."""
+        return self._write_after((self._here, self._write))
+
+    def written_last_by_the_other(self) -> float:
+        """Return nanoseconds a line that a core takes to write what the other one wrote last."""
+        return self._write_after((self._there, self._write))
+
+    def read_by_both(self) -> float:
+        """Return nanoseconds a line that a core takes to write what it wrote last and both have read since."""
+        here, there = self._here, self._there
+        return self._write_after((here, self._write), (there, self._read), (here, self._read))
+
+    def _write_after(self, *before: tuple[ThreadPoolExecutor, Callable[..., Any]]) -> float:
+        def once() -> float:
             for thread, work in before:
-                thread.submit(work, memory).result()
-            return here.submit(_timed, write, memory).result()
+                thread.submit(work, self._memory).result()
+            return self._here.submit(_timed, self._write, self._memory).result()
 
-        made = {
-            CASES[0]: ((here, write),),
-            CASES[1]: ((there, write),),
-            CASES[2]: ((here, write), (there, read), (here, read)),
-        }
-        lines = SIZE / LINE
-        return {
-            case: statistics.median(seconds(*before) for _ in range(rounds)) / lines * 1e9
-            for case, before in made.items()
-        }
+        return statistics.median(once() for _ in range(ROUNDS)) / (SIZE / LINE) * 1e9
+
+
+@cache
+def cores() -> Cores | None:
+    """Return two cores of this process, or None where there are none or they cannot be chosen."""
+    if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2:
+        return None
+    return Cores()
 
 
 def _on(core: int) -> ThreadPoolExecutor:
@@ -85,10 +98,16 @@ def _loops() -> tuple[Callable[[np.ndarray], Any], Callable[[np.ndarray], Any]]:
 
 def main() -> None:
     """Print the times again and again."""
-    while times := line_times():
-        print(", ".join(f"{case}: {t:.1f} ns" for case, t in times.items()), flush=True)
+    pair = cores()
+    if pair is None:
+        raise SystemExit("there is one core alone, or no way to choose one")
+    print(
+        "nanoseconds to write a line that was written last by this core, by the other; read by both since"
+    )
+    while True:
+        times = pair.written_last_by_itself(), pair.written_last_by_the_other(), pair.read_by_both()
+        print(*(f"{t:6.1f}" for t in times), flush=True)
         time.sleep(1)
-    print("there is one core alone, or no way to choose one")
 
 
 if __name__ == "__main__":

@@ -28,10 +28,12 @@ TOLERANCE = 2e-3  # of a loss in float32 after five steps; another algorithm is 
 # Seconds between blocks, in which threads that spin after their work come to rest. OpenMP's and OpenBLAS's do for .2:
 # with .005 between, whoever came after NumPy reached 120 GFLOP/s in a product that runs at 200.
 REST, SHORT_REST = 0.25, 0.005
-# A virtual machine may lose a core for seconds: two of its processors then share one, which halves what uses both fully
-# and hardly touches what does not. Blocks count while multiply-adds run at this part of their best speed, or are
-# measured again, so many times at most.
-FULL_SPEED, PATIENCE = 0.8, 40
+# The processors of a virtual machine move, for seconds at a time: two of them share one core, which doubles the time of
+# what uses both fully and hardly touches what does not; or they share no cache, and the 9 nanoseconds to write a line
+# that both have read become 30. Blocks count in the best state, or are measured again, so many in a table at most.
+FULL_SPEED, SHARED_CACHE, PATIENCE = 0.8, 18.0, 300
+
+Block = Callable[[int], Sequence[float]]  # seconds of contender i, of one piece of work each
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def compare(
     note = agree(contenders)
     counts = [_calibrated(c, settings) for c in contenders]
 
-    def block(i: int) -> list[float]:
+    def block(i: int) -> Sequence[float]:
         run, found = contenders[i].run, []
         for count in [1] * counts[i] if calls else [counts[i]]:
             begin = settings.clock()
@@ -142,13 +144,14 @@ def compare(
         return found
 
     notes = [note] if note else []
-    measured: Callable[[int], Sequence[float]] = block
-    left_out: list[int] = []
+    measured, left_out = block, []
     if settings.wall and settings.threads > 1 and not settings.quick:
-        measured, left_out = at_full_speed(block, lambda: _rate(settings.threads))
+        measured, left_out = in_the_best_state(block, _state(settings.threads))
     seconds = in_turns(len(contenders), settings.rounds, measured, settings.rest)
     if left_out:
-        notes.append(f"{len(left_out)} blocks were measured again: the machine lacked a core.")
+        notes.append(
+            f"{len(left_out)} blocks were measured again: the machine lacked a core, or a cache that the cores share."
+        )
     rows = []
     for c, s in zip(contenders, seconds, strict=True):
         tail = statistics.quantiles(s, n=100, method="inclusive")[-1] if calls else None
@@ -156,15 +159,7 @@ def compare(
     return Table(title, unit, settings.clock_name, rows, notes, goal, bound)
 
 
-def _rate(threads: int) -> float:
-    import roofline  # imports cortex, which reads what `one_core` sets
-
-    return roofline.rate(threads)
-
-
-def in_turns(
-    count: int, rounds: int, block: Callable[[int], Sequence[float]], rest: float = SHORT_REST
-) -> list[list[float]]:
+def in_turns(count: int, rounds: int, block: Block, rest: float = SHORT_REST) -> list[list[float]]:
     """Return what `block(i)` measured in all rounds, for each i; every other round runs backwards."""
     seconds: list[list[float]] = [[] for _ in range(count)]
     for turn in range(rounds):
@@ -174,30 +169,40 @@ def in_turns(
     return seconds
 
 
-def at_full_speed(
-    block: Callable[[int], Sequence[float]], rate: Callable[[], float]
-) -> tuple[Callable[[int], Sequence[float]], list[int]]:
-    """Return `block`, measured again while `rate` is low before or after it, and a list of those it left out."""
+def in_the_best_state(
+    block: Block, state: Callable[[], tuple[float, float]]
+) -> tuple[Block, list[int]]:
+    """Return `block`, measured again unless the machine is at its best before and after, and a list of those left out.
+
+    `state` gives the rate of multiply-adds, and nanoseconds to write a line that two cores have read.
+    """
     best = 0.0
     left_out: list[int] = []
 
-    def steady() -> bool:
+    def good() -> bool:
         nonlocal best
-        now = rate()
-        best = max(best, now)
-        return now >= FULL_SPEED * best
+        rate, line = state()
+        best = max(best, rate)
+        return rate >= FULL_SPEED * best and line <= SHARED_CACHE
 
     def undisturbed(i: int) -> Sequence[float]:
-        for _ in range(PATIENCE):
-            before = steady()
+        while True:
+            before = good()
             found = block(i)
-            if steady() and before:
-                break
+            if (good() and before) or len(left_out) >= PATIENCE:
+                return found
             left_out.append(i)
             time.sleep(REST)
-        return found
 
     return undisturbed, left_out
+
+
+def _state(threads: int) -> Callable[[], tuple[float, float]]:
+    import cores
+    import roofline  # imports cortex, which reads what `one_core` sets
+
+    pair = cores.cores()
+    return lambda: (roofline.rate(threads), pair.read_by_both() if pair else 0.0)
 
 
 def _calibrated(contender: Contender, settings: Settings) -> int:

@@ -101,8 +101,8 @@ def capability(settings: Settings) -> dict[str, float]:
         "changing memory in place, GB/s": roofline.bandwidth(1 << 28, threads, update=True),
     }
     found = {name: round(rate / 1e9, 1) for name, rate in rates.items()}
-    if settings.wall and (times := cores.line_times()):
-        found["writing what two cores have read, ns a line"] = round(times["read by both"], 1)
+    if settings.wall and (pair := cores.cores()):
+        found["writing what two cores have read, ns a line"] = round(pair.read_by_both(), 1)
     return found
 
 

@@ -36,28 +36,26 @@ def test_contenders_take_turns_there_and_back(harness: Any) -> None:
     assert found == [[i, 0.5] * 3 for i in (0.0, 1.0, 2.0)]
 
 
-def test_a_block_counts_while_the_cores_work_at_full_speed(harness: Any, monkeypatch: Any) -> None:
-    """Beside a fall of the rate, before or after it, a block is measured again."""
+def test_a_block_counts_in_the_best_state_of_the_machine(harness: Any, monkeypatch: Any) -> None:
+    """Where the rate has fallen, or a line takes long, before it or after it, it is measured again."""
     monkeypatch.setattr(harness, "REST", 0)
-    rates = iter([100, 98, 99, 50, 50, 100, 97, 99])
+    states = iter([(100, 8), (98, 9), (99, 8), (50, 8), (90, 30), (100, 8), (97, 8), (99, 9)])
     done = []
 
     def block(i: int) -> list[float]:
         done.append(i)
         return [len(done)]
 
-    again, left_out = harness.at_full_speed(block, lambda: next(rates))
+    again, left_out = harness.in_the_best_state(block, lambda: next(states))
     assert [again(0), again(1)] == [[1], [4]]
     assert done == [0, 1, 1, 1] and left_out == [1, 1]
 
 
-def test_a_block_that_never_runs_at_full_speed_counts_in_the_end(
-    harness: Any, monkeypatch: Any
-) -> None:
+def test_patience_has_an_end(harness: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(harness, "REST", 0)
-    rates = iter([100, *[50] * 1000])
-    again, left_out = harness.at_full_speed(lambda i: [7.0], lambda: next(rates))
-    assert again(3) == [7.0] and left_out == [3] * harness.PATIENCE
+    states = iter([(100, 8), *[(50, 8)] * 10_000])
+    again, left_out = harness.in_the_best_state(lambda i: [7.0], lambda: next(states))
+    assert again(3) == again(2) == [7.0] and left_out == [3] * harness.PATIENCE
 
 
 def test_a_block_is_divided_by_what_it_did(harness: Any) -> None:
