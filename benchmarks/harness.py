@@ -31,7 +31,7 @@ REST, SHORT_REST = 0.25, 0.005
 # The processors of a virtual machine move, for seconds at a time: two of them share one core, which doubles the time of
 # what uses both fully and hardly touches what does not; or they share no cache, and the 9 nanoseconds to write a line
 # that both have read become 30. Blocks count in the best state, or are measured again, so many in a table at most.
-FULL_SPEED, SHARED_CACHE, PATIENCE = 0.8, 18.0, 300
+FULL_SPEED, SHARED_CACHE, PATIENCE = 0.8, 18.0, 100
 
 Block = Callable[[int], Sequence[float]]  # seconds of contender i, of one piece of work each
 

@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <cstring>
 #include <deque>
 #include <stdexcept>
 #include <string>
@@ -122,6 +123,38 @@ void run_kernel(const std::string& kernel, const Addresses& buffers, std::vector
   run(executor);
 }
 
+// A contiguous buffer of Python's, held while this lives.
+struct Bytes {
+  Py_buffer view;
+  Bytes(const py::buffer& object, bool writable) {
+    if (PyObject_GetBuffer(object.ptr(), &view, writable ? PyBUF_CONTIG : PyBUF_CONTIG_RO) != 0)
+      throw py::error_already_set();
+  }
+  ~Bytes() { PyBuffer_Release(&view); }
+  Bytes(const Bytes&) = delete;
+};
+
+void copy(const py::buffer& target, const py::buffer& given) {
+  constexpr int64_t CHUNK = 64 << 10;
+  struct Copied {
+    char* to;
+    const char* from;
+    int64_t size;
+  };
+  const Bytes to(target, true), from(given, false);
+  if (to.view.len != from.view.len)
+    throw py::value_error("copy: the target has " + std::to_string(to.view.len) + " bytes, given are " +
+                          std::to_string(from.view.len));
+  const Copied all = {static_cast<char*>(to.view.buf), static_cast<const char*>(from.view.buf), int64_t(to.view.len)};
+  const auto body = [](const void* context, int, int64_t start, int64_t stop) {
+    const Copied& c = *static_cast<const Copied*>(context);
+    const int64_t begin = start * CHUNK, end = stop * CHUNK < c.size ? stop * CHUNK : c.size;
+    std::memcpy(c.to + begin, c.from + begin, size_t(end - begin));
+  };
+  py::gil_scoped_release unlocked;
+  cortex::parallel(body, &all, (all.size + CHUNK - 1) / CHUNK, 1, cortex::num_threads());
+}
+
 py::tuple plan(const std::string& kernel, const std::vector<int64_t>& integers) {
   int64_t element = 0;
   const cortex::Planned* planned = cortex::find_planned(kernel.c_str(), &element);
@@ -199,6 +232,7 @@ PYBIND11_MODULE(_native, m) {
       .def_property_readonly("scratch_bytes", &PythonExecutor::scratch_bytes)
       .def("__len__", [](const PythonExecutor& self) { return self.instructions().size(); });
 
+  m.def("copy", copy, "target"_a, "given"_a);
   m.def("run_kernel", run_kernel, "name"_a, "buffers"_a, "integers"_a, "reals"_a, "units"_a, "grain"_a = 1,
         "scratch"_a = 0);
   m.def("plan", plan, "name"_a, "integers"_a);

@@ -69,7 +69,7 @@ static inline bool matmul_few_rows(const MatmulShape& s) { return s.rows <= 8; }
 // products, which pack nothing. 64 x 256 x 10 took 7.2 us by tiles of 16 columns.
 static inline bool matmul_inner(const MatmulShape& s) {
   constexpr int64_t FEW_COLUMNS = 12, LONG = 64;  // below which the sums across vectors cost more than they save
-  return s.transposed_b && (!s.transposed_a || (s.rows == 1 && s.row_a == 1)) &&
+  return s.transposed_b && (!s.transposed_a || (s.rows == 1 && s.row_a == 1)) && !s.transposed_c &&
          (matmul_few_rows(s) || (s.columns <= FEW_COLUMNS && s.depth >= LONG));
 }
 

@@ -35,7 +35,7 @@ from ..threads import get_num_threads, set_num_threads
 from .instruction import Instruction, Operand
 from .interpreter import Interpreter
 from .lowering import Lowering, lower
-from .native import engine, native
+from .native import copy_array, engine, native
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class CpuExecutable:
     ) -> None:
         self.memory, self._options = memory, options
         self._low = low = lower(program, options.exact, group)
-        self._buffers = buffers = HostBuffers(program, memory)
+        self._buffers = buffers = HostBuffers(program, memory, copy=copy_array)
         early = prepared(low)
         kept, arena = assign_apart(low, early)
         self._kept, self._arena = aligned(Spec((kept.size,), "uint8")), memory.arena(arena.size)

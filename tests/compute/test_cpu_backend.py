@@ -257,6 +257,19 @@ print(sorted(made[1].report.providers()), get_backend("cpu").capabilities.notes[
 """
 
 
+def test_large_arrays_are_written_whatever_their_layout() -> None:
+    """From 256 KB on all threads copy what lies as the input does; the rest NumPy converts."""
+    p = Program()
+    p.outputs["y"] = p.input("x", (300, 301)) * 1
+    made = get_backend("cpu").compile(p)
+    x = np.random.default_rng(4).random((300, 301), np.float32)
+    for written in (x, np.asfortranarray(x), x.astype(np.float64), np.repeat(x, 2, 1)[:, ::2]):
+        made.write("x", np.zeros_like(x))
+        made.write("x", written)
+        made.run()
+        assert np.array_equal(made.read("y"), x)
+
+
 @pytest.mark.skipif(native() is None, reason="without the compiled engine denormal numbers stay")
 def test_denormal_numbers_are_zero_unless_exact() -> None:
     """A first moment that is never fed again would stay at 1e-44 for ever and slow its update down."""

@@ -417,3 +417,24 @@ def test_importing_starts_no_thread():
         "print(len(os.listdir('/proc/self/task')) - before)"
     )
     assert in_a_new_process(code) == "0"
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_bytes_are_copied_by_all_threads(threads):
+    native.set_num_threads(threads)
+    rng = np.random.default_rng(3)
+    for size in (0, 1, 65536, 65537, 500_001):
+        given, target = rng.integers(0, 255, size, np.uint8), np.zeros(size + 64, np.uint8)
+        native.copy(target[:size], given)
+        assert (target[:size] == given).all() and not target[size:].any()
+
+
+def test_a_copy_that_does_not_fit_is_refused():
+    bytes_ = np.zeros(8, np.uint8)
+    with pytest.raises(ValueError, match="the target has 8 bytes, given are 16"):
+        native.copy(bytes_, np.zeros(4, np.float32))
+    with pytest.raises((BufferError, ValueError), match="contiguous"):
+        native.copy(bytes_, np.zeros(16, np.uint8)[::2])
+    bytes_.flags.writeable = False
+    with pytest.raises((BufferError, ValueError), match="read-only"):
+        native.copy(bytes_, np.zeros(8, np.uint8))
