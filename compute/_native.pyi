@@ -7,8 +7,6 @@ stands in the header comment of its source, csrc/kernels/*.cpp.
 
 from collections.abc import Callable, Sequence
 
-from numpy import ndarray
-
 version: str
 """Version of the package this module was built from."""
 compiler: str
@@ -96,13 +94,8 @@ def run_kernel(
 ) -> None:
     """Run one kernel once; arguments and errors as `Executor.add`."""
 
-def copy(target: ndarray, given: ndarray) -> None:
-    """Copy bytes by all threads, 64 KB at a time.
-
-    Raises:
-        ValueError: the buffers are not of one size.
-        BufferError: one is not contiguous, or the target cannot be written.
-    """
+def copy(target: object, given: object) -> bool:
+    """Copy a contiguous array into one of its shape and dtype, from 256 KB on by all threads; else return False."""
 
 def plan(name: str, integers: Sequence[int]) -> tuple[int, int, int]:
     """Units, bytes of scratch and partial results of a matmul, convolution or pool kernel.

@@ -90,21 +90,13 @@ class HostMemory:
         return found
 
 
-def _copy(target: np.ndarray, given: np.ndarray) -> None:
-    np.copyto(target, given, casting="unsafe")
-
-
 class HostBuffers:
     """The arrays of one executable by name, with checks worded for people."""
 
     def __init__(
-        self,
-        program: Program,
-        memory: HostMemory,
-        make: Callable[[Spec], np.ndarray] = aligned,
-        copy: Callable[[np.ndarray, np.ndarray], None] = _copy,
+        self, program: Program, memory: HostMemory, make: Callable[[Spec], np.ndarray] = aligned
     ) -> None:
-        self._memory, self._copy = memory, copy
+        self._memory = memory
         self.state = {n: memory.require(n, v.spec) for n, v in program.state.items()}
         self.inputs = {n: make(v.spec) for n, v in program.inputs.items()}
         self.outputs: dict[str, np.ndarray] = {}
@@ -123,7 +115,7 @@ class HostBuffers:
         """
         target = self._find(name, self.inputs, self.state, self.views)
         given = checked(name, array, target.shape, target.dtype)
-        self._copy(target, given)
+        np.copyto(target, given, casting="unsafe")
         if name not in self.inputs:
             self._memory.versions[self._ranges[name].state if name in self._ranges else name] += 1
 

@@ -65,30 +65,28 @@ class NetworkExecutable:
         Raises:
             ShapeError: an unknown name, a shape or dtype that does not fit, or a label that is no class.
         """
-        column = self.program.inputs.get(name)
-        given = np.asarray(array)
-        if column is None:
-            self._check_name(name)
-        elif column.spec.shape != given.shape:
-            self._check_batch(name, column.spec.shape, given.shape)
         if name in self._labels:
-            _check_labels(name, given, self._labels[name])
-        self.executable.write(name, given)
+            _check_labels(name, np.asarray(array), self._labels[name])
+        try:
+            self.executable.write(name, array)
+        except ShapeError as error:
+            raise self._explained(name, np.asarray(array).shape) or error from None
 
-    def _check_name(self, name: str) -> None:
+    def _explained(self, name: str, given: Shape) -> ShapeError | None:
+        """Return in the terms of networks why an executable did not take an array, or None where it says all."""
         program = self.program
-        if name not in program.state and name not in program.views:
+        column = program.inputs.get(name)
+        if column is None and name not in program.state and name not in program.views:
             known = [*program.inputs, *program.views, *self.layout.statistics]
             close = nearest(name, program.inputs) or near(name, known)
-            raise ShapeError(f"write: no column or parameter is named {name!r}{close}")
-
-    @staticmethod
-    def _check_batch(name: str, expected: Shape, given: Shape) -> None:
-        if expected[1:] == given[1:] and given and expected[:1] != given[:1]:
-            raise ShapeError(
+            return ShapeError(f"write: no column or parameter is named {name!r}{close}")
+        expected = () if column is None else column.spec.shape
+        if expected and given and expected[1:] == given[1:] and expected[:1] != given[:1]:
+            return ShapeError(
                 f"write {name!r}: expected a batch of {expected[0]}, given {given[0]}; a batch of another size "
                 "needs an executable of its own, made with the same memory"
             )
+        return None
 
     def read(self, name: str) -> np.ndarray:
         """Return a copy of an output, state, parameter or column, after waiting for the device.

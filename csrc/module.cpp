@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstring>
 #include <deque>
 #include <stdexcept>
@@ -123,28 +124,35 @@ void run_kernel(const std::string& kernel, const Addresses& buffers, std::vector
   run(executor);
 }
 
-// A contiguous buffer of Python's, held while this lives.
-struct Bytes {
+// A contiguous buffer of Python's, held while this lives; false where the object is none.
+struct Contiguous {
   Py_buffer view;
-  Bytes(const py::buffer& object, bool writable) {
-    if (PyObject_GetBuffer(object.ptr(), &view, writable ? PyBUF_CONTIG : PyBUF_CONTIG_RO) != 0)
-      throw py::error_already_set();
+  const bool there;
+  Contiguous(const py::handle& object, int flags) : there(PyObject_GetBuffer(object.ptr(), &view, flags) == 0) {
+    if (!there) PyErr_Clear();
   }
-  ~Bytes() { PyBuffer_Release(&view); }
-  Bytes(const Bytes&) = delete;
+  ~Contiguous() {
+    if (there) PyBuffer_Release(&view);
+  }
+  Contiguous(const Contiguous&) = delete;
+  explicit operator bool() const { return there; }
 };
 
-void copy(const py::buffer& target, const py::buffer& given) {
-  constexpr int64_t CHUNK = 64 << 10;
+bool alike(const Py_buffer& a, const Py_buffer& b) {
+  return a.ndim == b.ndim && std::equal(a.shape, a.shape + a.ndim, b.shape) && std::strcmp(a.format, b.format) == 0;
+}
+
+// What all cores have just read is slow to write, and half as slow for two (docs/performance.md).
+constexpr int64_t COPIED_TOGETHER = 256 << 10, CHUNK = 64 << 10;
+
+bool copy(const py::handle& target, const py::handle& given) {
   struct Copied {
     char* to;
     const char* from;
     int64_t size;
   };
-  const Bytes to(target, true), from(given, false);
-  if (to.view.len != from.view.len)
-    throw py::value_error("copy: the target has " + std::to_string(to.view.len) + " bytes, given are " +
-                          std::to_string(from.view.len));
+  const Contiguous to(target, PyBUF_CONTIG | PyBUF_FORMAT), from(given, PyBUF_CONTIG_RO | PyBUF_FORMAT);
+  if (!to || !from || !alike(to.view, from.view)) return false;
   const Copied all = {static_cast<char*>(to.view.buf), static_cast<const char*>(from.view.buf), int64_t(to.view.len)};
   const auto body = [](const void* context, int, int64_t start, int64_t stop) {
     const Copied& c = *static_cast<const Copied*>(context);
@@ -152,7 +160,9 @@ void copy(const py::buffer& target, const py::buffer& given) {
     std::memcpy(c.to + begin, c.from + begin, size_t(end - begin));
   };
   py::gil_scoped_release unlocked;
-  cortex::parallel(body, &all, (all.size + CHUNK - 1) / CHUNK, 1, cortex::num_threads());
+  const int64_t chunks = (all.size + CHUNK - 1) / CHUNK;
+  cortex::parallel(body, &all, chunks, all.size < COPIED_TOGETHER ? chunks : 1, cortex::num_threads());
+  return true;
 }
 
 py::tuple plan(const std::string& kernel, const std::vector<int64_t>& integers) {

@@ -7,8 +7,6 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 
 @cache
 def native() -> ModuleType | None:
@@ -21,23 +19,6 @@ def engine() -> str:
     """Return `native:<instruction set>`, or `fallback: <reason>`."""
     module, reason = _load()
     return f"native:{module.isa()}" if module is not None else f"fallback: {reason}"
-
-
-COPIED_TOGETHER = 256 << 10  # bytes from which all threads copy; one alone takes 25 us for as many
-
-
-def copy_array(target: np.ndarray, given: np.ndarray) -> None:
-    """Copy an array into one of its shape and perhaps another dtype, by all threads where it is large.
-
-    What all cores have just read is slow to write (docs/performance.md), and twice as fast for two: the batch of an
-    MLP, 0.8 MB, took 70 us of a step of 3.2 ms and takes half of that.
-    """
-    module = native()
-    plain = target.dtype == given.dtype and target.flags.c_contiguous and given.flags.c_contiguous
-    if module is None or target.nbytes < COPIED_TOGETHER or not plain:
-        np.copyto(target, given, casting="unsafe")
-    else:
-        module.copy(target, given)
 
 
 @cache
