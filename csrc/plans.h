@@ -107,7 +107,8 @@ static inline MatmulBlocks matmul_blocks(const MatmulShape& s) {
   int64_t rows = even_piece(s.rows, 512), columns = round_up(even_piece(s.columns, PRODUCT_COLUMNS), COLUMNS);
   const int64_t work = s.batch * s.rows * s.columns * larger(s.depth, 1);
   // Few rows read all of B for little work, which two cores do from twice the L2: 256 KiB a unit.
-  const int64_t wanted = smaller(UNITS, matmul_inner(s) && matmul_few_rows(s) ? s.batch * s.columns * s.depth >> 16 : work / UNIT_WORK);
+  const bool reads = matmul_inner(s) && matmul_few_rows(s);
+  const int64_t wanted = smaller(UNITS, reads ? s.batch * s.columns * s.depth >> 16 : work / UNIT_WORK);
   while (s.batch * divide_up(s.rows, rows) * divide_up(s.columns, columns) < wanted)
     if (rows > 64) rows = round_up(divide_up(rows, 2), ROWS);
     else if (columns > COLUMNS) columns = round_up(columns / 2, COLUMNS);
