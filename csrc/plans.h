@@ -100,21 +100,36 @@ struct MatmulBlocks {
   int64_t row_blocks, column_blocks;
 };
 
-// Low blocks as wide as may be: A is then packed once, and B for all of them (matmul_pack). 42 rows are whole tiles of
-// 14 and of 6.
+// Low blocks as wide as may be: A is then packed once, and B for all of them (matmul_pack). Halves of halves, so that two
+// threads end together: blocks of 42 rows, whole tiles, cost a step of an MLP 1.5 %.
 static inline MatmulBlocks matmul_blocks(const MatmulShape& s) {
-  constexpr int64_t UNITS = 12, ROWS = 42, COLUMNS = 32;
+  constexpr int64_t UNITS = 12, COLUMNS = 32;
   int64_t rows = even_piece(s.rows, 512), columns = round_up(even_piece(s.columns, PRODUCT_COLUMNS), COLUMNS);
   const int64_t work = s.batch * s.rows * s.columns * larger(s.depth, 1);
   // Few rows read all of B for little work, which two cores do from twice the L2: 256 KiB a unit.
   const bool reads = matmul_inner(s) && matmul_few_rows(s);
   const int64_t wanted = smaller(UNITS, reads ? s.batch * s.columns * s.depth >> 16 : work / UNIT_WORK);
   while (s.batch * divide_up(s.rows, rows) * divide_up(s.columns, columns) < wanted)
-    if (rows > 64) rows = round_up(divide_up(rows, 2), ROWS);
+    if (rows > 64) rows = divide_up(rows, 2);
     else if (columns > COLUMNS) columns = round_up(columns / 2, COLUMNS);
     else if (rows > 28) rows = divide_up(rows, 2);
     else break;
   return {rows, columns, divide_up(s.rows, rows), divide_up(s.columns, columns)};
+}
+
+// Units go down the rows of a band, then to its next columns: those that follow each other share what they read of B, and
+// a thread that begins with half of them has half of the rows.
+struct MatmulPlace {
+  int64_t matrix, row_block, column_block;
+  int64_t left;  // units from this one on that lie below each other
+};
+
+static inline MatmulPlace matmul_place(const MatmulBlocks& b, int64_t unit) {
+  constexpr int64_t BAND_ROWS = 512;
+  const int64_t band = smaller(divide_up(b.row_blocks, 2), larger(1, BAND_ROWS / b.rows)), whole = band * b.column_blocks;
+  const int64_t of_matrix = unit % (b.row_blocks * b.column_blocks), first = of_matrix / whole * band;
+  const int64_t height = smaller(band, b.row_blocks - first), inside = of_matrix % whole;
+  return {unit / (b.row_blocks * b.column_blocks), first + inside % height, inside / height, height - inside % height};
 }
 
 static inline Plan matmul_plan(const int64_t* integer, int64_t element) {

@@ -136,12 +136,13 @@ void Pool::share_out(const Job& job) {
 void Pool::take_chunks(int thread) {
   for (int i = 0; i < job_.threads; i++) {
     Range& range = ranges_[(thread + i) % job_.threads];
-    while (range.next.load(std::memory_order_relaxed) < range.stop) {
-      const int64_t chunk = range.next.fetch_add(1, std::memory_order_relaxed);
-      if (chunk >= range.stop) break;
-      const int64_t start = chunk * job_.grain;
-      const int64_t stop = job_.units - start < job_.grain ? job_.units : start + job_.grain;
-      job_.body(job_.context, thread, start, stop);
+    int64_t chunk = range.next.load(std::memory_order_relaxed);
+    while (chunk < range.stop) {
+      const int64_t end = chunk + (range.stop - chunk + 1) / 2;
+      if (!range.next.compare_exchange_weak(chunk, end, std::memory_order_relaxed)) continue;
+      const int64_t stop = end * job_.grain;
+      job_.body(job_.context, thread, chunk * job_.grain, stop < job_.units ? stop : job_.units);
+      chunk = range.next.load(std::memory_order_relaxed);
     }
   }
 }

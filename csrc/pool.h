@@ -1,11 +1,12 @@
 // One pool of threads for the whole process.
 //
 // Made at the first parallel call, never at import; a forked child starts a fresh one. The calling thread takes part.
-// Work is handed out in chunks of `grain` units. Each thread begins with its own stretch of them, the same in every run,
-// so that what it wrote last is in its caches, then it helps the others: on two cores the update of an MLP took .14 ms
-// when chunks went to whoever came first, .08 since, and the steps of MLP and LeNet at batch 64 fell by 6 and 8 %. A
-// thread that comes too late for a job is not waited for, so one that the system has put aside delays nothing but the
-// chunk it holds.
+// Each thread begins with its own stretch of the units, the same in every run, so that what it wrote last is in its
+// caches, then it helps the others: on two cores the update of an MLP took .14 ms when chunks went to whoever came first,
+// .08 since, and the steps of MLP and LeNet at batch 64 fell by 6 and 8 %. A thread takes half of what is left of a
+// stretch at a time, in multiples of `grain` units: a kernel can share work between units that follow each other, and the
+// ends are small enough to share. One that comes too late for a job is not waited for, so one that the system has put
+// aside delays nothing but the chunk it holds.
 //
 // Idle threads spin for SPIN_MICROSECONDS, which bridges the gap between two instructions, then sleep on a condition
 // variable; they do not spin at all when there are more threads than cores. Spinning without a bound costs a factor of

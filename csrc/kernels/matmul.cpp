@@ -46,14 +46,14 @@ template <class T> void matmul(const Call& call, int64_t start, int64_t stop) {
   const T* dense = s.dense == DENSE_NONE ? nullptr : (const T*)*more++;
   const T* packed = s.packed ? (const T*)*more : nullptr;
   const bool inner = matmul_inner(s);
-  for (int64_t unit = start; unit < stop; unit++) {
-    const int64_t matrix = unit / (blocks.row_blocks * blocks.column_blocks);
-    const int64_t row = unit / blocks.column_blocks % blocks.row_blocks * blocks.rows;
-    const int64_t column = unit % blocks.column_blocks * blocks.columns;
+  for (int64_t unit = start, units; unit < stop; unit += units) {
+    const MatmulPlace at = matmul_place(blocks, unit);
+    units = smaller(at.left, stop - unit);
+    const int64_t matrix = at.matrix, row = at.row_block * blocks.rows, column = at.column_block * blocks.columns;
     const Matrix<T> left = {a + matrix * s.matrix_a, s.row_a, s.transposed_a && !(inner && s.rows == 1)};
     const Matrix<T> right = {b + matrix * s.matrix_b, s.row_b, s.transposed_b};
     const auto place = [&](int64_t pitch) { return s.transposed_c ? column * pitch + row : row * pitch + column; };
-    Product<T> p = {smaller(blocks.rows, s.rows - row), smaller(blocks.columns, s.columns - column), s.depth,
+    Product<T> p = {smaller(units * blocks.rows, s.rows - row), smaller(blocks.columns, s.columns - column), s.depth,
                     {left.at(row, 0), left.row, left.transposed}, {right.at(0, column), right.row, right.transposed},
                     (T*)call.buffer[0] + matrix * s.matrix_c + place(s.row_c), s.row_c, s.transposed_c, s.accumulate};
     p.finish.row_bias = s.bias == BIAS_ROWS ? bias + row : nullptr;
