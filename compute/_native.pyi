@@ -68,6 +68,12 @@ class Executor:
     def set_buffer(self, instruction: int, operand: int, address: int) -> None:
         """Replace an operand's address. Raises IndexError where there is none of that number."""
 
+    def set_stretches(self, instruction: int, stretches: Sequence[int]) -> None:
+        """Hand an instruction's units out by stretches, first and end of each, in this order.
+
+        Raises ValueError where they do not cover all units once, IndexError where there is no such instruction.
+        """
+
     def run(self) -> None:
         """Run all instructions without the GIL; allocates nothing."""
 

@@ -1,5 +1,6 @@
 #include "executor.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <new>
@@ -73,18 +74,41 @@ int64_t Executor::add(Instruction instruction) {
   return int64_t(instructions_.size()) - 1;
 }
 
-void Executor::set_buffer(int64_t instruction, int64_t operand, void* address) {
-  Running running(running_);
+Instruction& Executor::at(const char* operation, int64_t instruction) {
   const int64_t count = int64_t(instructions_.size());
   if (instruction < 0 || instruction >= count)
-    throw std::out_of_range("set_buffer: no instruction " + std::to_string(instruction) + ", there are " +
+    throw std::out_of_range(std::string(operation) + ": no instruction " + std::to_string(instruction) + ", there are " +
                             std::to_string(count));
-  Instruction& target = instructions_[size_t(instruction)];
+  return instructions_[size_t(instruction)];
+}
+
+void Executor::set_buffer(int64_t instruction, int64_t operand, void* address) {
+  Running running(running_);
+  Instruction& target = at("set_buffer", instruction);
   const int64_t operands = int64_t(target.buffers.size());
   if (operand < 0 || operand >= operands)
     throw std::out_of_range("set_buffer: instruction " + std::to_string(instruction) + " (" + target.name +
                             ") has no operand " + std::to_string(operand) + ", it has " + std::to_string(operands));
   target.buffers[size_t(operand)] = address;
+}
+
+void Executor::set_stretches(int64_t instruction, std::vector<int64_t> stretches) {
+  Running running(running_);
+  Instruction& target = at("set_stretches", instruction);
+  std::vector<std::pair<int64_t, int64_t>> sorted;
+  for (size_t i = 0; i + 1 < stretches.size(); i += 2) sorted.emplace_back(stretches[i], stretches[i + 1]);
+  std::sort(sorted.begin(), sorted.end());
+  bool good = stretches.size() % 2 == 0;
+  int64_t covered = 0;
+  for (const auto& [first, end] : sorted) {
+    good = good && first == covered && first < end;
+    covered = end;
+  }
+  if (!good || covered != target.units)
+    throw std::invalid_argument("set_stretches: expected pairs of first and end that cover the " +
+                                std::to_string(target.units) + " units of " + target.name + " once, given " +
+                                std::to_string(stretches.size()) + " numbers that do not");
+  target.stretches = std::move(stretches);
 }
 
 struct Executor::Part {
@@ -95,9 +119,14 @@ struct Executor::Part {
 void Executor::run_part(const void* part, int thread, int64_t start, int64_t stop) {
   const Instruction& one = static_cast<const Part*>(part)->instruction;
   void* const* buffers = one.buffers.data();
-  if (one.function) return one.function(buffers, one.integers.data(), one.reals.data(), start, stop);
   void* scratch = static_cast<const Part*>(part)->scratch[size_t(thread)].get();
-  one.kernel({buffers, one.integers.data(), one.reals.data(), scratch}, start, stop);
+  const auto call = [&](int64_t first, int64_t end) {
+    if (one.function) one.function(buffers, one.integers.data(), one.reals.data(), first, end);
+    else one.kernel({buffers, one.integers.data(), one.reals.data(), scratch}, first, end);
+  };
+  const std::vector<int64_t>& stretches = one.stretches;
+  if (stretches.empty()) return call(start, stop);
+  for (size_t i = size_t(2 * start); i < size_t(2 * stop); i += 2) call(stretches[i], stretches[i + 1]);
 }
 
 void Executor::run(double* seconds) {
@@ -112,7 +141,8 @@ void Executor::run(double* seconds) {
       instruction.callback(instruction.context);
     } else {
       const Part part{instruction, scratch_};
-      parallel(run_part, &part, instruction.units, instruction.grain, threads);
+      const int64_t stretches = int64_t(instruction.stretches.size() / 2);
+      parallel(run_part, &part, stretches ? stretches : instruction.units, stretches ? 1 : instruction.grain, threads);
     }
     if (!seconds) continue;
     const double time = now();

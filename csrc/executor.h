@@ -20,6 +20,7 @@ struct Instruction {
   std::vector<int64_t> integers;
   std::vector<double> reals;
   int64_t units = 1, grain = 1, scratch = 0;
+  std::vector<int64_t> stretches;  // set_stretches
 };
 
 // Instructions run in order, each over all threads, with a barrier after it. Owns the scratch memory: one block per
@@ -37,6 +38,9 @@ class Executor {
   explicit Executor(bool denormals = true) : denormals_(denormals) {}
   int64_t add(Instruction instruction);                                  // its index
   void set_buffer(int64_t instruction, int64_t operand, void* address);  // std::out_of_range
+  // Hands units out by stretches [first, end), that cover all units once, in their order here: what a thread begins with
+  // is then what it wrote last, where that is no plain part of the whole. std::invalid_argument.
+  void set_stretches(int64_t instruction, std::vector<int64_t> stretches);
   void run(double* seconds = nullptr);  // seconds: wall clock of each instruction
   const std::vector<Instruction>& instructions() const { return instructions_; }
   int64_t scratch_bytes() const { return scratch_size_ * int64_t(scratch_.size()); }
@@ -48,6 +52,7 @@ class Executor {
   typedef std::unique_ptr<void, Free> Block;
   struct Part;
   struct Running;
+  Instruction& at(const char* operation, int64_t instruction);
   static void run_part(const void* part, int thread, int64_t start, int64_t stop);
   void reserve_scratch(int threads, int64_t size);
 

@@ -236,6 +236,11 @@ PYBIND11_MODULE(_native, m) {
              self.set_buffer(instruction, operand, reinterpret_cast<void*>(address));
            },
            "instruction"_a, "operand"_a, "address"_a)
+      .def("set_stretches",
+           [](PythonExecutor& self, int64_t instruction, std::vector<int64_t> stretches) {
+             self.set_stretches(instruction, std::move(stretches));
+           },
+           "instruction"_a, "stretches"_a)
       .def("run", [](PythonExecutor& self) { run(self); })
       .def("profile", profile)
       .def("kernel_names", instruction_names)

@@ -261,14 +261,13 @@ template <class T> static void run_strip(const Product<T>& p, Strip<T>& s, const
 template <class T> static void multiply(const Product<T>& p, T* scratch) {
   const int64_t most = product_depth(p.depth, sizeof(T));
   const int64_t panel = p.packed_b ? p.panel : product_panel<T>(p.rows);
-  // Rows 4 KB apart share one set of the L1 cache; of rows 1 and 2 KB apart it holds a tile, and copying them cost 3 %.
-  const bool crowded = p.a.transposed || p.a.row * int64_t(sizeof(T)) % 4096 == 0;
+  const bool copies = copies_rows(p.a.transposed, p.a.row, sizeof(T));
   T* const packed_a = scratch;
   for (int64_t j0 = 0; j0 < p.columns; j0 += PRODUCT_COLUMNS)
     for (int64_t k0 = 0; k0 == 0 || k0 < p.depth; k0 += most) {
       const int64_t depth = smaller(most, p.depth - k0), width = smaller(PRODUCT_COLUMNS, p.columns - j0);
       const int64_t stride = p.packed_b ? p.depth : depth;
-      const bool pack_a = crowded && width >= 64;
+      const bool pack_a = copies && width >= 64;
       const int64_t direct = p.packed_b || p.b.transposed ? 0 : width / panel * panel;
       T* packed_b = scratch + 16 * most + SLACK;
       if (p.packed_b) packed_b = (T*)p.packed_b + j0 * p.depth + k0 * panel;

@@ -138,12 +138,15 @@ class CpuExecutable:
         module = native()
         executor: Any = Interpreter() if module is None else module.Executor(self._options.exact)
         for i in instructions:
+            common = i.target, i.buffers, i.integers, i.reals, i.units, i.grain
             if i.kind == "python":
                 executor.add_python(_bound(i))
             elif i.kind == "function":
-                executor.add_function(i.target, i.buffers, i.integers, i.reals, i.units, i.grain)
+                executor.add_function(*common)
             else:
-                executor.add(i.target, i.buffers, i.integers, i.reals, i.units, i.grain, i.scratch)
+                executor.add(*common, i.scratch)
+            if i.stretches and module is not None:
+                executor.set_stretches(len(executor) - 1, i.stretches)
         return executor
 
     def _report(self, kept: int, arena: Arena) -> PlanReport:

@@ -34,6 +34,7 @@ class Instruction:
     units: int = 1
     grain: int = 1
     scratch: int = 0
+    stretches: tuple[int, ...] = ()  # first and end of each: units in the order that threads take
     provider: str = "native"
     keep: object = field(default=None, repr=False)
 

@@ -54,7 +54,8 @@ def _roots(low: Lowering[Any], numbers: Sequence[int]) -> dict[Root, tuple[int, 
             root, _ = operand.place.resolved
             if root.kind == "arena":
                 found[root] = (found.get(root, (position,))[0], position)
-    return found
+    end = len(numbers) - 1
+    return {root: (first, min(last + root.rest, end)) for root, (first, last) in found.items()}
 
 
 def _arena(roots: dict[Root, tuple[int, int]]) -> Arena:

@@ -52,10 +52,10 @@ class Lowering(Generic[Instruction]):
         """Return where values lie."""
         return tuple(map(self.operand, values))
 
-    def temporary(self, shape: tuple[int, ...], dtype: str) -> Operand:
-        """Return memory for the instructions of one step."""
+    def temporary(self, shape: tuple[int, ...], dtype: str, rest: int = 0) -> Operand:
+        """Return memory for the instructions of one step, that the next `rest` instructions do not use either."""
         spec = Spec(shape, dtype)
-        return Operand(Place(Root("arena", spec.bytes), 0), spec)
+        return Operand(Place(Root("arena", spec.bytes, rest=rest), 0), spec)
 
     def check(self, error: Callable[[int], Exception]) -> Operand:
         """Return an int64 that a kernel sets to a position where it finds an error; raised after the run."""

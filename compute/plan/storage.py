@@ -31,6 +31,7 @@ class Root:
     first: int = FOREVER  # the first and the last instruction that touches it
     last: int = -1
     address: int = 0
+    rest: int = 0  # instructions after the last one until the memory may be used again
 
     def resolve(self) -> tuple[Root, int]:
         """Return the root that this one finally lies in, and the offset there."""

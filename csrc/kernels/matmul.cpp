@@ -12,7 +12,8 @@
 //   unit      a block of C (plans.h); matmul_plan gives units and scratch
 //
 // matmul_pack_f32, matmul_pack_f64: what all blocks read, packed once. Buffers packed, A, B; the integers of the product;
-// a unit is a stretch of the sum. matmul_pack_plan gives the elements of `packed`, 0 where blocks pack for themselves.
+// a unit is a stretch of the sum for some columns. matmul_pack_plan gives the elements of `packed`, 0 where blocks pack
+// for themselves.
 //
 // The work is done by product.h. Which operand is broadcast and which is read by vectors is chosen so that least has to
 // be transposed (matmul_shape): x w^T of a small batch transposes x and reads w where it lies.
@@ -47,7 +48,7 @@ template <class T> void matmul(const Call& call, int64_t start, int64_t stop) {
   const T* packed = s.packed ? (const T*)*more : nullptr;
   const bool inner = matmul_inner(s);
   for (int64_t unit = start, units; unit < stop; unit += units) {
-    const MatmulPlace at = matmul_place(blocks, unit);
+    const MatmulPlace at = matmul_place(s, blocks, sizeof(T), unit);
     units = smaller(at.left, stop - unit);
     const int64_t matrix = at.matrix, row = at.row_block * blocks.rows, column = at.column_block * blocks.columns;
     const Matrix<T> left = {a + matrix * s.matrix_a, s.row_a, s.transposed_a && !(inner && s.rows == 1)};
@@ -72,11 +73,13 @@ template <class T> void matmul(const Call& call, int64_t start, int64_t stop) {
 
 template <class T> void matmul_pack(const Call& call, int64_t start, int64_t stop) {
   const MatmulShape s = matmul_shape(call.integer);
-  const int64_t panel = shared_panel<T>(s), stretch = pack_stretch(s);
+  const int64_t panel = shared_panel<T>(s), stretches = divide_up(s.depth, PACK_STRETCH);
   const Matrix<T> b = {(const T*)call.buffer[s.swapped ? 1 : 2], s.row_b, s.transposed_b};
-  for (int64_t k = start * stretch; k < smaller(stop * stretch, s.depth); k += stretch)
-    pack_panels(b.at(k, 0), b.row, b.transposed, s.columns, smaller(stretch, s.depth - k),
-                (T*)call.buffer[0] + k * panel, panel, s.depth);
+  for (int64_t unit = start; unit < stop; unit++) {
+    const int64_t column = unit / stretches * PANEL, k = unit % stretches * PACK_STRETCH;
+    pack_panels(b.at(k, column), b.row, b.transposed, smaller(PANEL, s.columns - column), smaller(PACK_STRETCH, s.depth - k),
+                (T*)call.buffer[0] + column * s.depth + k * panel, panel, s.depth);
+  }
 }
 
 }  // namespace

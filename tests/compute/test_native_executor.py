@@ -441,3 +441,33 @@ def test_what_differs_in_shape_type_or_order_is_not_copied():
         assert not native.copy(target, given) and target.all()
     target.flags.writeable = False
     assert not native.copy(target, np.zeros((4, 6), np.float32)) and target.all()
+
+
+def test_units_are_handed_out_by_stretches():
+    """Each unit once, in the order of the stretches; every thread begins with its own part of them."""
+    seen: list[tuple[int, int]] = []
+    record = FUNCTION(lambda _b, _i, _r, start, stop: seen.append((start, stop)))
+    for threads in (1, 2, 3):
+        native.set_num_threads(threads)
+        executor = native.Executor()
+        executor.add_function(address(record), [], [], [], 10)
+        executor.set_stretches(0, [4, 6, 0, 4, 9, 10, 6, 9])
+        seen.clear()
+        executor.run()
+        assert sorted(seen) == [(0, 4), (4, 6), (6, 9), (9, 10)]
+        if threads == 1:
+            assert seen == [(4, 6), (0, 4), (9, 10), (6, 9)]
+
+
+@pytest.mark.parametrize(
+    "stretches", [[], [0, 10, 3], [0, 4, 5, 10], [0, 6, 5, 10], [5, 5, 0, 10], [0, 11], [0, 9]]
+)
+def test_stretches_cover_all_units_once(stretches):
+    executor = native.Executor()
+    executor.add("nothing", [], [], [], 10)
+    with pytest.raises(
+        ValueError, match="pairs of first and end that cover the 10 units of nothing"
+    ):
+        executor.set_stretches(0, stretches)
+    with pytest.raises(IndexError, match="no instruction 1"):
+        executor.set_stretches(1, [0, 10])

@@ -18,6 +18,7 @@ from ..instruction import Instruction, Kind
 from ..lowering import Lowering
 from ..maps import Form, compiled, integers, units_and_grain
 from ..native import native
+from ..stretches import stretches, viewed
 
 # A compiled loop saves Numba's 0.3 to 1 s only where it is worth it. An interpreted operation takes about 1 ns per 16
 # floats longer than a compiled one, so that 32,768 elements lose less than 10 microseconds; and where there are
@@ -80,8 +81,16 @@ class Loop:
         low, step = self.low, self.step
         units, grain = units_and_grain(self.layout, max(cost(e) for e in self.op.expressions))
         outputs, inputs = low.operands(step.outputs), low.operands(step.inputs)
+        shared = stretches(units, viewed(low.program, step)) if self.layout.flat else ()
         return Instruction(
-            kind, target, outputs, inputs, units=units, grain=grain, provider=provider
+            kind,
+            target,
+            outputs,
+            inputs,
+            units=units,
+            grain=grain,
+            stretches=shared,
+            provider=provider,
         )
 
 
