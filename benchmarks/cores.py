@@ -40,6 +40,10 @@ class Cores:
         """Return nanoseconds a line that a core takes to write what the other one wrote last."""
         return self._write_after((self._there, self._write))
 
+    def read_by_the_other(self) -> float:
+        """Return nanoseconds a line that a core takes to write what it wrote last and the other one has read since."""
+        return self._write_after((self._here, self._write), (self._there, self._read))
+
     def read_by_both(self) -> float:
         """Return nanoseconds a line that a core takes to write what it wrote last and both have read since."""
         here, there = self._here, self._there
@@ -102,11 +106,14 @@ def main() -> None:
     if pair is None:
         raise SystemExit("there is one core alone, or no way to choose one")
     print(
-        "nanoseconds to write a line that was written last by this core, by the other; read by both since"
+        "nanoseconds to write a line that was written last by this core, by the other; "
+        "read by the other since, by both"
     )
+    cases = (
+        pair.written_last_by_itself, pair.written_last_by_the_other, pair.read_by_the_other, pair.read_by_both,
+    )  # fmt: skip
     while True:
-        times = pair.written_last_by_itself(), pair.written_last_by_the_other(), pair.read_by_both()
-        print(*(f"{t:6.1f}" for t in times), flush=True)
+        print(*(f"{case():6.1f}" for case in cases), flush=True)
         time.sleep(1)
 
 
