@@ -212,16 +212,15 @@ template <class T> struct Rows {
   bool transposed;
   int64_t rows, depth;
   T* copy;      // nullptr: read where they lie
-  int64_t lines() const { return transposed ? depth : rows; }
-  int64_t width() const { return transposed ? rows : depth; }
 };
 
-// Brings lines [first, last) towards the second-level cache. Inline: GCC drops calls of what does nothing but prefetch.
+// Brings rows [first, last) of A, not transposed, towards the second-level cache. Inline: GCC drops calls of what does
+// nothing but prefetch.
 template <class T> CORTEX_INLINE void fetch(const Rows<T>& a, int64_t first, int64_t last) {
   constexpr int64_t LINE = 64 / sizeof(T);
   for (int64_t i = first; i < last; i++) {
-    for (int64_t j = 0; j < a.width(); j += LINE) __builtin_prefetch(a.data + i * a.row + j, 0, 2);
-    __builtin_prefetch(a.data + i * a.row + a.width() - 1, 0, 2);
+    for (int64_t k = 0; k < a.depth; k += LINE) __builtin_prefetch(a.data + i * a.row + k, 0, 2);
+    __builtin_prefetch(a.data + i * a.row + a.depth - 1, 0, 2);
   }
 }
 
@@ -241,7 +240,7 @@ template <class T> struct Strip {
 
 template <class T> static void run_strip(const Product<T>& p, Strip<T>& s, const Rows<T>& a, const Rows<T>& next,
                                          const Matrix<T>& b, T* packed, int64_t stride) {
-  const int64_t column = s.at.column, lines = next.lines();
+  const int64_t column = s.at.column;
   copy(a);
   s.tile.a = a.copy ? a.copy : a.data;
   s.tile.a_row = a.transposed ? 1 : a.copy ? a.depth : a.row;
@@ -253,7 +252,8 @@ template <class T> static void run_strip(const Product<T>& p, Strip<T>& s, const
     s.tile.b = direct ? b.data + j : packed + j * stride;
     s.tile.b_k = direct ? b.row : s.panel;
     s.tile.b_copy = direct && next.rows ? packed + j * stride : nullptr;
-    if (next.copy && !next.transposed) fetch(next, lines * j / s.width, lines * smaller(s.width, j + s.panel) / s.width);
+    if (next.copy && !next.transposed)
+      fetch(next, next.rows * j / s.width, next.rows * smaller(s.width, j + s.panel) / s.width);
     product_tile(p, s.at, s.tile);
   }
 }
