@@ -75,7 +75,7 @@ template <class T> static void multiply_columns(const Columns<T>& c, const T* we
     for (int64_t j = 0; j < columns; j += c.panel) {
       tile.b = c.panels + j * depth;
       tile.c = c.sums + i * columns + j;
-      run_tile<T, true>(int(count), smaller(c.panel, columns - j), tile);
+      run_tile<T, BY_STEPS>(int(count), smaller(c.panel, columns - j), tile);
     }
   }
 }

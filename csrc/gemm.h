@@ -31,11 +31,21 @@ struct Step {
   int32_t a, b;
 };
 
+// The cache lines under `rows` rows of so many elements, `row` elements apart, that begin as the first does.
+template <class T> struct Lines {
+  const T* first = nullptr;
+  int64_t row, rows, lines;
+  Lines() = default;
+  Lines(const T* first, int64_t row, int64_t rows, int64_t columns)
+      : first(first), row(row), rows(rows),
+        lines(divide_up(int64_t(uintptr_t(first) % 64) + columns * int64_t(sizeof(T)), 64)) {}
+};
+
 template <class T> struct Tile {
   const T* a;
-  int64_t a_row, a_k;   // A[i][k] = a[i * a_row + k * a_k], or a[i * a_row + steps[k].a]
+  int64_t a_row, a_k;  // A[i][k] = a[i * a_row + k * a_k], one of them 1 (TileKind), or a[i * a_row + steps[k].a]
   const T* b;
-  int64_t b_k;          // vector v of B[k] lies at b[k * b_k + v * b_vector], or b[steps[k].b + v * b_vector]
+  int64_t b_k;         // vector v of B[k] lies at b[k * b_k + v * LANES], or b[steps[k].b + v * LANES]
   const Step* steps;
   int64_t depth;
   T* c;
@@ -44,33 +54,66 @@ template <class T> struct Tile {
   const T *row_bias, *column_bias;  // or nullptr
   int64_t activation;
   T slope;
-  int64_t b_vector = LANES<T>;
-  T* b_copy = nullptr;  // TILE_COPIES: B [depth][vectors], side by side
+  T* b_copy = nullptr;              // what was read of B is also put here, [depth][vectors], for the tiles that follow
+  Lines<T> result = {};             // where the sums go in the end; nothing: c
+  const T* ahead = nullptr;         // ahead[k * ahead_k] is brought into L2 for a tile to come
+  int64_t ahead_k = 0;
 };
 
-// How the elements of the sum are found: by strides; by strides, and what was read of B is also put side by side for
-// the tiles that follow; by steps.
-enum TileKind { TILE_STRIDES, TILE_COPIES, TILE_STEPS };
+// How the elements of the sum are found: A along its rows (a_k = 1), A along its columns (a_row = 1), by steps.
+enum TileKind { BY_ROWS, BY_COLUMNS, BY_STEPS };
 constexpr int AHEAD = 16; // rows of B that a tile which copies them fetches before their turn
 
+// Brings lines into L1 for writing, one a call: the first of all rows, the second of all, to the last, then that again.
+template <class T> struct Fetch {
+  static constexpr int64_t LINE = 64 / sizeof(T);
+  const T *at, *column;
+  int64_t step, left, rows, lines;
+  CORTEX_INLINE_MEMBER explicit Fetch(const Lines<T>& l)
+      : at(l.first), column(l.first), step(l.row), left(l.rows), rows(l.rows), lines(l.lines) {}
+  CORTEX_INLINE_MEMBER void next() {
+    __builtin_prefetch(at, 1);
+    at += step;
+    if (--left) return;
+    left = rows;
+    at = column += LINE;
+    if (--lines == 0) step = 0, left = -1;
+  }
+};
+
+template <class T> CORTEX_INLINE void fetch_all(const Lines<T>& l) {
+  for (int64_t j = 0; j < l.lines; j++)
+    for (int64_t i = 0; i < l.rows; i++) __builtin_prefetch(l.first + i * l.row + j * Fetch<T>::LINE, 1);
+}
+
+// What is needed at the end or later is fetched meanwhile. A wide tile asks for a line or two with every element of the
+// sum: asked for at once, before the sum, they keep the first of B waiting, 3 to 6 % of a product of 1000 to 2000 a side.
+// A narrow tile has no time for that (6 cycles an element; in the loop it cost 2 to 6 %) and has fewer lines.
 // Nothing touches the sums before the loop: bias added there went through the stack, 220 cycles a tile.
-template <class T, int ROWS, int VECTORS, TileKind KIND> static void outer_product(const Tile<T>& tile) {
-  constexpr bool STEPS = KIND == TILE_STEPS;
+template <class T, int ROWS, int VECTORS, TileKind KIND, bool COPIES> static void outer_product(const Tile<T>& tile) {
+  constexpr bool STEPS = KIND == BY_STEPS;
   const Tile<T> p = tile;  // a local copy: the stores to c cannot alias it
   constexpr int L = LANES<T>;
   Vec<T> sum[ROWS][VECTORS] = {};
-  // C is needed at the end only, and fetched meanwhile; waiting for it first cost 2 % of a product of 2000.
-  if (p.depth >= 64)
-    for (int i = 0; i < ROWS; i++)
-      for (int v = 0; v < VECTORS; v++) __builtin_prefetch(p.c + i * p.c_row + v * L, 1);
-  const T *a = p.a, *b = p.b;
+  Fetch<T> result(p.result.first ? p.result : Lines<T>(p.c, p.c_row, ROWS, VECTORS * L));
+  const T *a = p.a, *b = p.b, *ahead = p.ahead ? p.ahead : p.a;
+  if constexpr (!WIDE) {
+    if (p.depth >= 64) p.result.first ? fetch_all(p.result) : fetch_all(Lines<T>(p.c, p.c_row, ROWS, VECTORS * L));
+    if (p.ahead)
+      for (int64_t k = 0; k < p.depth; k += Fetch<T>::LINE) __builtin_prefetch(p.ahead + k, 0, 2);
+  }
   for (int64_t k = 0; k < p.depth; k++) {
     const T* ak = STEPS ? p.a + p.steps[k].a : a;
     const T* bk = STEPS ? p.b + p.steps[k].b : b;
     Vec<T> bv[VECTORS];
+    if constexpr (WIDE) {
+      result.next();
+      __builtin_prefetch(ahead, 0, 2);
+      ahead += p.ahead_k;
+    }
 #pragma GCC unroll 8
-    for (int v = 0; v < VECTORS; v++) bv[v] = load(bk + v * p.b_vector);
-    if constexpr (KIND == TILE_COPIES)
+    for (int v = 0; v < VECTORS; v++) bv[v] = load(bk + v * L);
+    if constexpr (COPIES)
 #pragma GCC unroll 8
       for (int v = 0; v < VECTORS; v++) {
         store(p.b_copy + (k * VECTORS + v) * L, bv[v]);
@@ -78,11 +121,11 @@ template <class T, int ROWS, int VECTORS, TileKind KIND> static void outer_produ
       }
 #pragma GCC unroll 16
     for (int i = 0; i < ROWS; i++) {
-      const Vec<T> x = broadcast(ak[i * p.a_row]);
+      const Vec<T> x = broadcast(ak[KIND == BY_COLUMNS ? i : i * p.a_row]);
 #pragma GCC unroll 8
       for (int v = 0; v < VECTORS; v++) sum[i][v] += x * bv[v];
     }
-    a += p.a_k;
+    a += KIND == BY_COLUMNS ? p.a_k : 1;
     b += p.b_k;
   }
   if (p.row_bias)
@@ -111,25 +154,25 @@ template <class T, int ROWS, int VECTORS, TileKind KIND> static void outer_produ
     for (int v = 0; v < VECTORS; v++) store(p.c + i * p.c_row + v * L, sum[i][v]);
 }
 
-template <class T, TileKind KIND, int ROWS = TILE_ROWS> CORTEX_INLINE
+template <class T, TileKind KIND, bool COPIES = false, int ROWS = TILE_ROWS> CORTEX_INLINE
 void outer_product(int rows, int vectors, const Tile<T>& tile) {
   if constexpr (ROWS > 1)
-    if (rows < ROWS) return outer_product<T, KIND, ROWS - 1>(rows, vectors, tile);
+    if (rows < ROWS) return outer_product<T, KIND, COPIES, ROWS - 1>(rows, vectors, tile);
   if constexpr (tile_vectors(ROWS) >= 8)
-    if (vectors == 8) return outer_product<T, ROWS, 8, KIND>(tile);
+    if (vectors == 8) return outer_product<T, ROWS, 8, KIND, COPIES>(tile);
   if constexpr (tile_vectors(ROWS) >= 4)
-    if (vectors == 4) return outer_product<T, ROWS, 4, KIND>(tile);
-  if (vectors == 2) return outer_product<T, ROWS, 2, KIND>(tile);
-  outer_product<T, ROWS, 1, KIND>(tile);
+    if (vectors == 4) return outer_product<T, ROWS, 4, KIND, COPIES>(tile);
+  if (vectors == 2) return outer_product<T, ROWS, 2, KIND, COPIES>(tile);
+  outer_product<T, ROWS, 1, KIND, COPIES>(tile);
 }
 
 // One tile of any number of columns up to the full width. B must be readable to the end of the last vector; C is not:
 // a tile that ends inside a vector goes through a buffer of its own.
-template <class T, bool STEPS> static void run_tile(int rows, int64_t columns, const Tile<T>& tile) {
+template <class T, TileKind KIND> static void run_tile(int rows, int64_t columns, const Tile<T>& tile) {
   constexpr int L = LANES<T>;
   int vectors = 1;
   while (vectors * L < columns) vectors *= 2;
-  if (vectors * L == columns) return outer_product<T, STEPS ? TILE_STEPS : TILE_STRIDES>(rows, vectors, tile);
+  if (vectors * L == columns) return outer_product<T, KIND>(rows, vectors, tile);
   alignas(64) T edge[TILE_ELEMENTS], bias[8 * L];
   const int64_t pitch = vectors * L;
   Tile<T> inner = tile;
@@ -144,7 +187,7 @@ template <class T, bool STEPS> static void run_tile(int rows, int64_t columns, c
       store(bias + j, load_part(tile.column_bias + j, larger(0, smaller(L, columns - j))));
     inner.column_bias = bias;
   }
-  outer_product<T, STEPS ? TILE_STEPS : TILE_STRIDES>(rows, vectors, inner);
+  outer_product<T, KIND>(rows, vectors, inner);
   for (int i = 0; i < rows; i++)
     for (int64_t j = 0; j < columns; j += L)
       store_part(tile.c + i * tile.c_row + j, load(edge + i * pitch + j), smaller(L, columns - j));

@@ -16,7 +16,8 @@
 #error "define CORTEX_ISA, the namespace of this instruction set: isa_base, isa_avx2 or isa_avx512"
 #endif
 
-#define CORTEX_INLINE static inline __attribute__((always_inline))
+#define CORTEX_INLINE_MEMBER inline __attribute__((always_inline))
+#define CORTEX_INLINE static CORTEX_INLINE_MEMBER
 
 namespace cortex::CORTEX_ISA {
 

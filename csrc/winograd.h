@@ -326,7 +326,7 @@ static inline void multiply_panels(const float* u, int64_t rows, int64_t depth, 
       tile.depth = depth;
       tile.c = out + j / PAIR * out_pair + i * PAIR + j % PAIR;
       tile.c_row = PAIR;
-      outer_product<float, TILE_STRIDES>(int(count), int(smaller(COLUMNS, tiles * BLOCK_LANES - j) / WIDTH), tile);
+      outer_product<float, BY_COLUMNS>(int(count), int(smaller(COLUMNS, tiles * BLOCK_LANES - j) / WIDTH), tile);
     }
 }
 
@@ -346,7 +346,7 @@ static inline void multiply_pixels(const float* u, int64_t rows, int64_t depth, 
       tile.depth = depth;
       tile.c = out + t * out_row + r;
       tile.c_row = out_row;
-      outer_product<float, TILE_STRIDES>(int(smaller(step, tiles - t)), int(COLUMNS / WIDTH), tile);
+      outer_product<float, BY_ROWS>(int(smaller(step, tiles - t)), int(COLUMNS / WIDTH), tile);
     }
 }
 

@@ -128,7 +128,7 @@ template <class T> void correlate_strip(const Correlation<T>& c, const Correlati
         tile.b = scratch.planes + j;
         tile.c = out + i * out_row + j;
         tile.row_bias = first && c.bias ? c.bias + row + i : nullptr;
-        run_tile<T, true>(int(smaller(tile_rows, rows - i)), smaller(panel, pixels - j), tile);
+        run_tile<T, BY_STEPS>(int(smaller(tile_rows, rows - i)), smaller(panel, pixels - j), tile);
       }
   }
   if (!direct) scatter<T>(c, strip, scratch.stage, row, rows);

@@ -88,7 +88,7 @@ template <class T> void correlate_rectangle(const Unit<T>& u, const Rectangle& r
         tile.b = u.packed + f / FILTERS<T> * FILTERS<T> * u.b.depth + f % FILTERS<T>;
         tile.c = u.y + out * s.filters + f + i * tile.c_row;
         tile.column_bias = channel == 0 && u.bias ? u.bias + f : nullptr;
-        run_tile<T, true>(int(smaller(tile_rows, pixels - i)), smaller(width, u.filters - f), tile);
+        run_tile<T, BY_STEPS>(int(smaller(tile_rows, pixels - i)), smaller(width, u.filters - f), tile);
       }
 }
 

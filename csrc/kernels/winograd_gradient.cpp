@@ -95,7 +95,7 @@ void correlate_panels(const WinogradShape& s, const float* e, const Matrices& fi
         tile.c = du + f * s.channels + c;
         tile.c_row = s.channels;
         tile.accumulate = s.first + d > 0;
-        run_tile<float, false>(int(smaller(step, f1 - f)), columns, tile);
+        run_tile<float, BY_ROWS>(int(smaller(step, f1 - f)), columns, tile);
       }
     }
 }
