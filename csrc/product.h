@@ -48,6 +48,7 @@ template <class T> struct Product {
   Finish<T> finish = {};
   const T* packed_b = nullptr;  // or B in panels [columns / panel][depth][panel], made by pack_panels
   int64_t panel = 0;
+  const T* next_b = nullptr;  // B of the product after this one, with the same rows in memory
 };
 
 // From `count` rows in memory to [depth][pitch]: element (i, k) to out[k * pitch + i], rows beyond count zero up to a
@@ -290,7 +291,8 @@ template <class T> static void multiply(const Product<T>& p, T* scratch) {
         const Rows<T> next = rows_at(i + a.rows);
         // As many strips before the end as a panel has lines across, each of which fetches one of them for all the sum.
         const int64_t line = divide_up(p.rows - i - a.rows, TILE_ROWS) * LINE;
-        const T* next_b = WIDE && straight_b && !last && line < panel ? p.b.at(k0 + depth, j0) + line : nullptr;
+        const T* next_b = last ? p.next_b : p.b.at(k0 + depth, j0);
+        next_b = WIDE && straight_b && next_b && line < panel ? next_b + line : nullptr;
         Strip<T> s = {{i, a.rows, j0, 0, k0 == 0, last}, {}, width, i == 0 ? direct : 0, panel, next_b};
         s.tile.depth = depth;
         run_strip(p, s, a, next, {p.b.at(k0, j0), p.b.row, false}, packed_b, stride);

@@ -47,15 +47,18 @@ template <class T> void matmul(const Call& call, int64_t start, int64_t stop) {
   const T* dense = s.dense == DENSE_NONE ? nullptr : (const T*)*more++;
   const T* packed = s.packed ? (const T*)*more : nullptr;
   const bool inner = matmul_inner(s);
+  const auto columns_of = [&](const MatmulPlace& at) {
+    const Matrix<T> whole = {b + at.matrix * s.matrix_b, s.row_b, s.transposed_b};
+    return Matrix<T>{whole.at(0, at.column_block * blocks.columns), s.row_b, s.transposed_b};
+  };
   for (int64_t unit = start, units; unit < stop; unit += units) {
     const MatmulPlace at = matmul_place(s, blocks, sizeof(T), unit);
     units = smaller(at.left, stop - unit);
     const int64_t matrix = at.matrix, row = at.row_block * blocks.rows, column = at.column_block * blocks.columns;
     const Matrix<T> left = {a + matrix * s.matrix_a, s.row_a, s.transposed_a && !(inner && s.rows == 1)};
-    const Matrix<T> right = {b + matrix * s.matrix_b, s.row_b, s.transposed_b};
     const auto place = [&](int64_t pitch) { return s.transposed_c ? column * pitch + row : row * pitch + column; };
     Product<T> p = {smaller(units * blocks.rows, s.rows - row), smaller(blocks.columns, s.columns - column), s.depth,
-                    {left.at(row, 0), left.row, left.transposed}, {right.at(0, column), right.row, right.transposed},
+                    {left.at(row, 0), left.row, left.transposed}, columns_of(at),
                     (T*)call.buffer[0] + matrix * s.matrix_c + place(s.row_c), s.row_c, s.transposed_c, s.accumulate};
     p.finish.row_bias = s.bias == BIAS_ROWS ? bias + row : nullptr;
     p.finish.column_bias = s.bias == BIAS_COLUMNS ? bias + column : nullptr;
@@ -67,6 +70,7 @@ template <class T> void matmul(const Call& call, int64_t start, int64_t stop) {
     p.finish.factor = s.dense == DENSE_GATE ? T(call.real[1]) : T(0);
     p.packed_b = packed ? packed + column * s.depth : nullptr;
     p.panel = shared_panel<T>(s);
+    if (unit + units < stop) p.next_b = columns_of(matmul_place(s, blocks, sizeof(T), unit + units)).data;
     inner ? multiply_inner(p) : multiply(p, (T*)call.scratch);
   }
 }
