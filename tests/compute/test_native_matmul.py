@@ -140,10 +140,11 @@ def check(rng, dtype, batch, rows, columns, depth, ta=0, tb=0, shared=(), bias_k
 
 # Rows, columns, depth. Threads take units together that lie below each other, in bands: 4 and 4 of 270 rows in two
 # blocks of columns, 5, 5 and 2 of 1100; and down all rows, then to the next of four equal blocks of 256 columns.
+# Rows of 4 KB are copied: 1024 floats, 512 doubles.
 SHAPES = [
     (1, 1, 1), (1, 10, 500), (10, 1, 33), (3, 129, 7), (8, 40, 65), (9, 17, 321), (15, 33, 2),
     (29, 70, 641), (64, 10, 500), (65, 97, 130), (270, 530, 45), (530, 70, 33), (40, 120, 800),
-    (10, 500, 130), (1100, 40, 300), (200, 256, 90),
+    (10, 500, 130), (1100, 40, 300), (200, 256, 90), (47, 96, 1024), (33, 600, 512),
 ]  # fmt: skip
 
 
