@@ -266,7 +266,6 @@ template <class T> static void run_strip(const Product<T>& p, Strip<T>& s, const
 }
 
 template <class T> static void multiply(const Product<T>& p, T* scratch) {
-  constexpr int64_t LINE = 64 / int64_t(sizeof(T));
   const int64_t most = product_depth(p.depth, sizeof(T));
   const int64_t panel = p.packed_b ? p.panel : product_panel<T>(p.rows);
   const bool copies = copies_rows(p.a.transposed, p.a.row, sizeof(T)), straight_b = !p.packed_b && !p.b.transposed;
@@ -290,7 +289,7 @@ template <class T> static void multiply(const Product<T>& p, T* scratch) {
       for (int64_t i = 0; i < p.rows;) {
         const Rows<T> next = rows_at(i + a.rows);
         // As many strips before the end as a panel has lines across, each of which fetches one of them for all the sum.
-        const int64_t line = divide_up(p.rows - i - a.rows, TILE_ROWS) * LINE;
+        const int64_t line = divide_up(p.rows - i - a.rows, TILE_ROWS) * Fetch<T>::LINE;
         const T* next_b = last ? p.next_b : p.b.at(k0 + depth, j0);
         next_b = WIDE && straight_b && next_b && line < panel ? next_b + line : nullptr;
         Strip<T> s = {{i, a.rows, j0, 0, k0 == 0, last}, {}, width, i == 0 ? direct : 0, panel, next_b};
