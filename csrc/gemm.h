@@ -81,9 +81,10 @@ template <class T> struct Fetch {
   }
 };
 
-template <class T> CORTEX_INLINE void fetch_all(const Lines<T>& l) {
+// All of them at once, for writing or for reading.
+template <bool WRITE, class T> CORTEX_INLINE void fetch_all(const Lines<T>& l) {
   for (int64_t j = 0; j < l.lines; j++)
-    for (int64_t i = 0; i < l.rows; i++) __builtin_prefetch(l.first + i * l.row + j * Fetch<T>::LINE, 1);
+    for (int64_t i = 0; i < l.rows; i++) __builtin_prefetch(l.first + i * l.row + j * Fetch<T>::LINE, WRITE);
 }
 
 // What is needed at the end or later is fetched meanwhile. A wide tile asks for a line or two with every element of the
@@ -95,10 +96,11 @@ template <class T, int ROWS, int VECTORS, TileKind KIND, bool COPIES> static voi
   const Tile<T> p = tile;  // a local copy: the stores to c cannot alias it
   constexpr int L = LANES<T>;
   Vec<T> sum[ROWS][VECTORS] = {};
-  Fetch<T> result(p.result.first ? p.result : Lines<T>(p.c, p.c_row, ROWS, VECTORS * L));
+  const Lines<T> lines = p.result.first ? p.result : Lines<T>(p.c, p.c_row, ROWS, VECTORS * L);
+  Fetch<T> result(lines);
   const T *a = p.a, *b = p.b, *ahead = p.ahead ? p.ahead : p.a;
   if constexpr (!WIDE) {
-    if (p.depth >= 64) p.result.first ? fetch_all(p.result) : fetch_all(Lines<T>(p.c, p.c_row, ROWS, VECTORS * L));
+    if (p.depth >= 64) fetch_all<true>(lines);
     if (p.ahead)
       for (int64_t k = 0; k < p.depth; k += Fetch<T>::LINE) __builtin_prefetch(p.ahead + k, 0, 2);
   }

@@ -46,7 +46,7 @@ static inline int64_t product_depth(int64_t depth, int64_t element) {
 
 // Elements of scratch that multiply (product.h) takes for a block of so many columns.
 static inline int64_t product_scratch(int64_t columns, int64_t depth, int64_t element) {
-  return (round_up(smaller(columns, PRODUCT_COLUMNS), PANEL) + 16) * product_depth(depth, element) + 2 * SLACK;
+  return (round_up(columns, PANEL) + 16) * product_depth(depth, element) + 2 * SLACK;
 }
 
 constexpr int MATMUL_INTEGERS = 19;

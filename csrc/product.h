@@ -24,8 +24,8 @@ template <class T> struct Matrix {
   const T* at(int64_t i, int64_t j) const { return transposed ? data + j * row + i : data + i * row + j; }
 };
 
-// multiply(Product<T>, scratch): scratch is product_scratch(columns, depth, sizeof(T)) elements (plans.h), 64-byte
-// aligned; nothing of A, B or C is touched beyond their rows.
+// multiply(Product<T>, scratch): up to PRODUCT_COLUMNS columns; scratch is product_scratch(columns, depth, sizeof(T))
+// elements (plans.h), 64-byte aligned; nothing of A, B or C is touched beyond their rows.
 //
 // What becomes of a sum before it is stored: bias is added, then the dense operand d (DENSE_ADD), then comes the
 // activation, then the gradient of one: times 1 where d > 0 and `factor` elsewhere (DENSE_GATE; as in arithmetic, a
@@ -130,22 +130,10 @@ template <class T> static void finish_columns(const Product<T>& p, const Place& 
     }
 }
 
-// Where the sums of a tile go.
-template <class T> static Lines<T> result_lines(const Product<T>& p, const Place& at) {
-  if (p.c_transposed) return {p.c + at.column * p.c_row + at.row, p.c_row, at.columns, at.rows};
-  return {p.c + at.row * p.c_row + at.column, p.c_row, at.rows, at.columns};
-}
-
-// Brings the dense operand's part of a tile into L1. Fetched while the sums are made, it gained .4 % where there is one and
-// cost .5 to 1 % elsewhere.
-template <class T> CORTEX_INLINE void fetch_dense(const Product<T>& p, const Place& at) {
-  const int64_t rows = p.c_transposed ? at.columns : at.rows, width = p.c_transposed ? at.rows : at.columns;
-  const int64_t row = p.c_transposed ? at.column : at.row, column = p.c_transposed ? at.row : at.column;
-  for (int64_t i = row; i < row + rows; i++) {
-    const T* dense = p.finish.dense + i * p.finish.dense_row + column;
-    __builtin_prefetch(dense);
-    __builtin_prefetch(dense + width - 1);
-  }
+// The part of a tile in a matrix that lies as C does.
+template <class T> static Lines<T> lines_of(const Place& at, const T* data, int64_t row, bool transposed) {
+  if (transposed) return {data + at.column * row + at.row, row, at.columns, at.rows};
+  return {data + at.row * row + at.column, row, at.rows, at.columns};
 }
 
 template <class T> static void run_full_tile(int rows, int vectors, const Tile<T>& tile) {
@@ -163,8 +151,9 @@ template <class T> static void product_tile(const Product<T>& p, const Place& at
   while (vectors * L < at.columns) vectors *= 2;
   if (vectors * L != at.columns || p.c_transposed || f.dense_use) {
     alignas(64) T sums[TILE_ELEMENTS];
-    if (f.dense_use) fetch_dense(p, at);
-    tile.result = result_lines(p, at);
+    // The dense operand while the sums are made gained .4 % where there is one and cost .5 to 1 % elsewhere.
+    if (f.dense_use) fetch_all<false>(lines_of(at, f.dense, f.dense_row, p.c_transposed));
+    tile.result = lines_of<T>(at, p.c, p.c_row, p.c_transposed);
     tile.c = sums;
     tile.c_row = vectors * L;
     tile.accumulate = false;
@@ -217,25 +206,34 @@ template <class T> static void copy(const Rows<T>& a) {
   (a.transposed ? pack_straight<T> : pack_transposed<T>)(a.data, a.row, a.rows, a.depth, a.copy, a.rows);
 }
 
-// One row of tiles, at.rows x [column, column + width) over a piece of the sum. The first `direct` columns of B are read
-// where they lie, and packed for the strips that follow when there are any.
+// A piece of the sum in B: where it lies, and its panels, `stride` rows of a panel long.
+template <class T> struct Panels {
+  const T* data;
+  int64_t row, width;
+  T* packed;
+  int64_t panel, stride;
+};
+
+// One row of tiles over a piece of the sum. The first `direct` columns of B are read where they lie, and packed for the
+// strips that follow when there are any.
 template <class T> struct Strip {
   Place at;
-  Tile<T> tile;  // the depth
-  int64_t width, direct, panel;
+  Rows<T> a, next;
+  int64_t direct;
   const T* next_b;  // the first row of B in the next piece of the sum, to be fetched, or nullptr
 };
 
-// What a tile fetches for later while it sums: one row of the next strip of A each, or the first tile all of that strip
-// where it is columns; in the last strips of a piece of the sum, B of the next one. From 2000 x 2000 it gains 3 to 5 %.
-// A narrow tile fetches it before its sums, which pays for rows that are copied alone.
-template <class T> static void look_ahead(const Strip<T>& s, const Rows<T>& next, int64_t row_b, int64_t j, Tile<T>& tile) {
-  const int64_t index = j / s.panel;
+// What the tile of column j fetches for later while it sums: one row of the next strip of A each, or the first tile all of
+// that strip where it is columns; in the last strips of a piece of the sum, B of the next one. From 2000 x 2000 it gains 3
+// to 5 %. A narrow tile fetches it before its sums, which pays for rows that are copied alone.
+template <class T> static void look_ahead(const Strip<T>& s, const Panels<T>& b, int64_t j, Tile<T>& tile) {
+  const Rows<T>& next = s.next;
+  const int64_t index = j / b.panel;
   tile.ahead = nullptr;
   tile.ahead_k = 0;
   if (s.next_b) {
     tile.ahead = s.next_b + j;
-    tile.ahead_k = row_b;
+    tile.ahead_k = b.row;
   } else if (next.transposed) {
     if (!WIDE || !next.copy || index > 0) return;
     tile.ahead = next.data;
@@ -246,59 +244,57 @@ template <class T> static void look_ahead(const Strip<T>& s, const Rows<T>& next
   }
 }
 
-template <class T> static void run_strip(const Product<T>& p, Strip<T>& s, const Rows<T>& a, const Rows<T>& next,
-                                         const Matrix<T>& b, T* packed, int64_t stride) {
-  const int64_t column = s.at.column;
+template <class T> static void run_strip(const Product<T>& p, const Strip<T>& s, const Panels<T>& b) {
+  const Rows<T>& a = s.a;
+  Place at = s.at;
+  Tile<T> tile = {};
   copy(a);
-  s.tile.a = a.copy ? a.copy : a.data;
-  s.tile.a_row = a.transposed || a.copy ? 1 : a.row;
-  s.tile.a_k = a.copy ? a.rows : a.transposed ? a.row : 1;
-  for (int64_t j = 0; j < s.width; j += s.panel) {
-    s.at.column = column + j;
-    s.at.columns = smaller(s.panel, s.width - j);
+  tile.depth = a.depth;
+  tile.a = a.copy ? a.copy : a.data;
+  tile.a_row = a.transposed || a.copy ? 1 : a.row;
+  tile.a_k = a.copy ? a.rows : a.transposed ? a.row : 1;
+  for (int64_t j = 0; j < b.width; j += b.panel) {
+    at.column = j;
+    at.columns = smaller(b.panel, b.width - j);
     const bool direct = j < s.direct;
-    s.tile.b = direct ? b.data + j : packed + j * stride;
-    s.tile.b_k = direct ? b.row : s.panel;
-    s.tile.b_copy = direct && next.rows ? packed + j * stride : nullptr;
-    look_ahead(s, next, b.row, j, s.tile);
-    product_tile(p, s.at, s.tile);
+    tile.b = direct ? b.data + j : b.packed + j * b.stride;
+    tile.b_k = direct ? b.row : b.panel;
+    tile.b_copy = direct && s.next.rows ? b.packed + j * b.stride : nullptr;
+    look_ahead(s, b, j, tile);
+    product_tile(p, at, tile);
+  }
+}
+
+// Adds the piece [k, k + depth) of the sum.
+template <class T> static void multiply_piece(const Product<T>& p, int64_t k, int64_t depth, T* packed_a, T* packed_b) {
+  const bool straight_b = !p.packed_b && !p.b.transposed, last = k + depth >= p.depth;
+  const bool copies = copies_rows(p.a.transposed, p.a.row, sizeof(T)) && p.columns >= 64;
+  const int64_t panel = p.packed_b ? p.panel : product_panel<T>(p.rows), direct = straight_b ? p.columns / panel * panel : 0;
+  Panels<T> b = {p.b.at(k, 0), p.b.row, p.columns, packed_b, panel, depth};
+  if (p.packed_b) b.packed = (T*)p.packed_b + k * panel, b.stride = p.depth;
+  else
+    pack_panels(p.b.at(k, direct), p.b.row, p.b.transposed, p.columns - direct, depth, packed_b + direct * depth, panel,
+                depth);
+  const auto rows_at = [&](int64_t i) {
+    return Rows<T>{p.a.at(i, k), p.a.row, p.a.transposed, strip_rows(p.rows - i), depth, copies ? packed_a : nullptr};
+  };
+  Rows<T> a = rows_at(0);
+  for (int64_t i = 0; i < p.rows;) {
+    const Rows<T> next = rows_at(i + a.rows);
+    // As many strips before the end as a panel has lines across, each of which fetches one of them for all the sum.
+    const int64_t line = divide_up(p.rows - i - a.rows, TILE_ROWS) * Fetch<T>::LINE;
+    const T* next_b = last ? p.next_b : p.b.at(k + depth, 0);
+    next_b = WIDE && straight_b && next_b && line < panel ? next_b + line : nullptr;
+    run_strip(p, {{i, a.rows, 0, 0, k == 0, last}, a, next, i == 0 ? direct : 0, next_b}, b);
+    i += a.rows;
+    a = next;
   }
 }
 
 template <class T> static void multiply(const Product<T>& p, T* scratch) {
   const int64_t most = product_depth(p.depth, sizeof(T));
-  const int64_t panel = p.packed_b ? p.panel : product_panel<T>(p.rows);
-  const bool copies = copies_rows(p.a.transposed, p.a.row, sizeof(T)), straight_b = !p.packed_b && !p.b.transposed;
-  T* const packed_a = scratch;
-  for (int64_t j0 = 0; j0 < p.columns; j0 += PRODUCT_COLUMNS)
-    for (int64_t k0 = 0; k0 == 0 || k0 < p.depth; k0 += most) {
-      const int64_t depth = smaller(most, p.depth - k0), width = smaller(PRODUCT_COLUMNS, p.columns - j0);
-      const int64_t stride = p.packed_b ? p.depth : depth;
-      const bool pack_a = copies && width >= 64, last = k0 + depth >= p.depth;
-      const int64_t direct = straight_b ? width / panel * panel : 0;
-      T* packed_b = scratch + 16 * most + SLACK;
-      if (p.packed_b) packed_b = (T*)p.packed_b + j0 * p.depth + k0 * panel;
-      else
-        pack_panels(p.b.at(k0, j0 + direct), p.b.row, p.b.transposed, width - direct, depth, packed_b + direct * depth,
-                    panel, depth);
-      const auto rows_at = [&](int64_t i) {
-        const int64_t rows = strip_rows(p.rows - i);
-        return Rows<T>{p.a.at(i, k0), p.a.row, p.a.transposed, rows, depth, pack_a ? packed_a : nullptr};
-      };
-      Rows<T> a = rows_at(0);
-      for (int64_t i = 0; i < p.rows;) {
-        const Rows<T> next = rows_at(i + a.rows);
-        // As many strips before the end as a panel has lines across, each of which fetches one of them for all the sum.
-        const int64_t line = divide_up(p.rows - i - a.rows, TILE_ROWS) * Fetch<T>::LINE;
-        const T* next_b = last ? p.next_b : p.b.at(k0 + depth, j0);
-        next_b = WIDE && straight_b && next_b && line < panel ? next_b + line : nullptr;
-        Strip<T> s = {{i, a.rows, j0, 0, k0 == 0, last}, {}, width, i == 0 ? direct : 0, panel, next_b};
-        s.tile.depth = depth;
-        run_strip(p, s, a, next, {p.b.at(k0, j0), p.b.row, false}, packed_b, stride);
-        i += a.rows;
-        a = next;
-      }
-    }
+  for (int64_t k = 0; k == 0 || k < p.depth; k += most)
+    multiply_piece(p, k, smaller(most, p.depth - k), scratch, scratch + 16 * most + SLACK);
 }
 
 // Inner products, for few rows of A (not transposed) and a transposed B: nothing is packed.
