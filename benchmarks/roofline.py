@@ -103,16 +103,11 @@ def peak(threads: int, dtype: str = "float32") -> float:
 
 def rate(threads: int, dtype: str = "float32") -> float:
     """Return the operations a second of multiply-adds now, the best of three bursts of a few milliseconds."""
-    operations = float(threads << 29)
-    return max(operations / multiply_add(operations, threads, dtype) for _ in range(3))
-
-
-def multiply_add(operations: float, threads: int, dtype: str = "float32") -> float:
-    """Do so many operations, multiply-adds in registers, on all threads together; return the seconds it took."""
     run, engine = _multiply_adds(dtype)
     del engine  # kept by the cache of `_multiply_adds`
-    times = max(1, round(operations / (2 * ACCUMULATORS * _lanes(dtype) * threads)))
-    return _together(threads, lambda k: run(times))
+    times = 1 << 20
+    operations = 2 * ACCUMULATORS * _lanes(dtype) * times * threads
+    return max(operations / _together(threads, lambda k: run(times)) for _ in range(3))
 
 
 @cache
