@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -20,6 +21,10 @@ if importlib.util.find_spec("cortex") is None:  # a checkout that was never inst
 # An installed cortex announces this plugin itself, under the same name; pytest loads it once.
 if importlib.util.find_spec("cortex.compute.verify.plugin"):
     pytest_plugins = ["cortex.compute.verify.plugin"]
+
+# A shell starts what runs in its background deaf to Ctrl-C, and the processes that tests interrupt would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Properties are checked on the same examples every time.
 settings.register_profile("cortex", derandomize=True, deadline=None, database=None)
