@@ -106,8 +106,7 @@ def test_rows_of_any_length(
     for k, values in enumerate(wanted):
         scale = np.abs(values).sum(axis=axes, keepdims=True) + 1e-30
         error = np.abs(executable.read(f"out{k}") - values.sum(axis=axes, keepdims=True)) / scale
-        # Four lanes, of SSE2 or NEON, add a quarter of a row each, half an eps an addition at worst.
-        assert error.max() < np.finfo(dtype).eps * (8 + shape[-1] / 8)
+        assert error.max() < (1e-6 if dtype == "float32" else 1e-14)
 
 
 @needs_engine
