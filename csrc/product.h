@@ -209,7 +209,7 @@ template <class T> static void copy(const Rows<T>& a) {
 // A piece of the sum in B: where it lies, and its panels, `stride` rows of a panel long.
 template <class T> struct Panels {
   const T* data;
-  int64_t row, width;
+  int64_t row;
   T* packed;
   int64_t panel, stride;
 };
@@ -253,9 +253,9 @@ template <class T> static void run_strip(const Product<T>& p, const Strip<T>& s,
   tile.a = a.copy ? a.copy : a.data;
   tile.a_row = a.transposed || a.copy ? 1 : a.row;
   tile.a_k = a.copy ? a.rows : a.transposed ? a.row : 1;
-  for (int64_t j = 0; j < b.width; j += b.panel) {
+  for (int64_t j = 0; j < p.columns; j += b.panel) {
     at.column = j;
-    at.columns = smaller(b.panel, b.width - j);
+    at.columns = smaller(b.panel, p.columns - j);
     const bool direct = j < s.direct;
     tile.b = direct ? b.data + j : b.packed + j * b.stride;
     tile.b_k = direct ? b.row : b.panel;
@@ -270,7 +270,7 @@ template <class T> static void multiply_piece(const Product<T>& p, int64_t k, in
   const bool straight_b = !p.packed_b && !p.b.transposed, last = k + depth >= p.depth;
   const bool copies = copies_rows(p.a.transposed, p.a.row, sizeof(T)) && p.columns >= 64;
   const int64_t panel = p.packed_b ? p.panel : product_panel<T>(p.rows), direct = straight_b ? p.columns / panel * panel : 0;
-  Panels<T> b = {p.b.at(k, 0), p.b.row, p.columns, packed_b, panel, depth};
+  Panels<T> b = {p.b.at(k, 0), p.b.row, packed_b, panel, depth};
   if (p.packed_b) b.packed = (T*)p.packed_b + k * panel, b.stride = p.depth;
   else
     pack_panels(p.b.at(k, direct), p.b.row, p.b.transposed, p.columns - direct, depth, packed_b + direct * depth, panel,

@@ -15,7 +15,7 @@ mkdir -p "$root"
 if ! [ -e "$arm/installed" ]; then
   dpkg --add-architecture arm64
   apt-get update -qq
-  apt-get install -y -qq g++-aarch64-linux-gnu qemu-user-static cmake ninja-build python3 >/dev/null
+  apt-get install -y -qq g++-aarch64-linux-gnu qemu-user-static cmake ninja-build python3 python3-pip >/dev/null
   needed=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
     --no-enhances python3:arm64 libpython3-dev:arm64 libstdc++6:arm64 libgomp1:arm64 |
     grep '^[a-z].*:arm64$' | grep -v '^libc6-dev\|^linux' | sort -u)
